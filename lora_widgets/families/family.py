@@ -1,0 +1,123 @@
+"""What training asks of a model family, and how to open one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from lora_widgets.catalog.families import FAMILIES
+from lora_widgets.diffusion.process import NoiseProcess
+from lora_widgets.errors import ModelError
+
+Part = Literal["vae", "text_encoder", "denoiser"]
+
+
+@dataclass(frozen=True)
+class TextEmbedding:
+    """What the denoiser reads of B captions.
+
+    ``hidden`` is (B, L, D); ``pooled`` is (B, P) and ``mask`` (B, L), or None where the family has none.
+    """
+
+    hidden: Tensor
+    pooled: Tensor | None = None
+    mask: Tensor | None = None
+
+    def index(self, rows: slice | Sequence[int] | Tensor) -> "TextEmbedding":
+        """Return the embeddings of some of the captions."""
+        return TextEmbedding(*(None if t is None else t[rows] for t in self._tensors()))  # pyright: ignore[reportArgumentType]
+
+    def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "TextEmbedding":
+        """Return a copy on ``device``; ``dtype`` changes the floating-point tensors, not the mask."""
+        hidden = self.hidden.to(device, dtype)
+        pooled = None if self.pooled is None else self.pooled.to(device, dtype)
+        mask = None if self.mask is None else self.mask.to(device)
+        return TextEmbedding(hidden, pooled, mask)
+
+    def detach(self) -> "TextEmbedding":
+        """Return the same values without their history."""
+        return TextEmbedding(*(None if t is None else t.detach() for t in self._tensors()))  # pyright: ignore[reportArgumentType]
+
+    @classmethod
+    def cat(cls, parts: Sequence["TextEmbedding"]) -> "TextEmbedding":
+        """Return one embedding of all captions, in order."""
+        columns = zip(*(part._tensors() for part in parts), strict=True)
+        return cls(*(None if column[0] is None else torch.cat(column) for column in columns))  # pyright: ignore[reportArgumentType]
+
+    def _tensors(self) -> tuple[Tensor | None, ...]:
+        return self.hidden, self.pooled, self.mask
+
+
+class Family(Protocol):
+    """An opened base model; its parts are loaded and unloaded one by one as phases come and go."""
+
+    name: str
+    process: NoiseProcess
+    latent_factor: int
+    latent_channels: int
+    weights_file: Path | None
+    tokenizer: Any
+
+    def load_vae(self, device: torch.device | str, dtype: torch.dtype) -> None:
+        """Load the autoencoder; in float32 where the settings forbid half precision."""
+        ...
+
+    def load_text_encoder(self, device: torch.device | str, dtype: torch.dtype) -> None:
+        """Load the text encoder and its tokenizer, frozen."""
+        ...
+
+    def load_denoiser(self, device: torch.device | str, dtype: torch.dtype) -> None:
+        """Load the denoiser, frozen."""
+        ...
+
+    def unload(self, part: Part) -> None:
+        """Forget a part and return its memory."""
+        ...
+
+    def encode_images(self, pixels: Tensor, *, generator: torch.Generator) -> Tensor:
+        """Return scaled float32 latents (B, C, h, w) of ``pixels`` (B, 3, H, W) in [-1, 1]."""
+        ...
+
+    def decode(self, latents: Tensor) -> Tensor:
+        """Return float32 pixels (B, 3, H, W) in [-1, 1] of scaled latents."""
+        ...
+
+    def encode_text(self, captions: Sequence[str], *, skip: int) -> TextEmbedding:
+        """Return what the denoiser reads; ``skip`` counts text layers from the end, 1 being the last."""
+        ...
+
+    def predict(self, noisy: Tensor, times: Tensor, text: TextEmbedding) -> Tensor:
+        """Return the denoiser's estimate (B, C, h, w); precision (autocast) is the caller's."""
+        ...
+
+    def roots(self) -> dict[str, tuple[nn.Module, str]]:
+        """Return the loaded parts an adapter can attach to: component -> (module, prefix of file names)."""
+        ...
+
+    def enable_gradient_checkpointing(self, *, unet: bool, text_encoder: bool) -> None:
+        """Recompute activations in the backward pass of the chosen loaded parts."""
+        ...
+
+    def identity(self) -> dict[str, str]:
+        """Return what a saved file should say about its base model (metadata names and values)."""
+        ...
+
+
+def open_family(config: Any) -> Family:
+    """Open the base model a configuration names, without loading weights.
+
+    Raises:
+        ModelError: the family is not active yet; the path is missing, is no model, or is another family.
+    """
+    row = FAMILIES[config.model_type]
+    if not row.active:
+        active = ", ".join(name for name, other in FAMILIES.items() if other.active)
+        raise ModelError(
+            f"`model_type` is {config.model_type}, which this version cannot train yet. Set it to {active}."
+        )
+    module, _, name = row.import_path.partition(":")
+    return getattr(import_module(module), name)(config)

@@ -1,0 +1,195 @@
+"""Where a base model's files are, and loading one part of it.
+
+A model is a folder in diffusers layout, or a hub name such as ``owner/model`` that is fetched in that layout.
+Everything that can go wrong with a path is told before any weights are loaded.
+"""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from lora_widgets.errors import ModelError
+
+LAYOUT = "model_index.json and the folders unet, vae, text_encoder, tokenizer and scheduler"
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_SINGLE_FILE = {".safetensors", ".ckpt", ".pt", ".pth", ".bin"}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A base model or a part of one: a folder on this machine, or a name on the hub.
+
+    ``setting`` is the setting it came from, for messages.
+    """
+
+    setting: str
+    place: str
+    is_folder: bool
+
+    def read_json(self, file: str) -> dict[str, Any] | None:
+        """Return a small configuration file of the model, or None where the model has none.
+
+        Raises:
+            ModelError: the file is damaged, or the hub cannot be reached.
+        """
+        path = Path(self.place) / file if self.is_folder else self._fetched(file)
+        if path is None or not path.is_file():
+            return None
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ModelError(
+                f"{path} of the model in `{self.setting}` is damaged ({error}). Download this file again."
+            ) from error
+
+    def unavailable(self, reason: object) -> ModelError:
+        """Return the error that says what to download and where to put it."""
+        return ModelError(
+            f"`{self.setting}` is {self.place!r}, which is no folder here and could not be fetched from the "
+            f"Hugging Face hub: {_first_line(reason)} On a machine with internet run "
+            f"`hf download {self.place} --local-dir my-model`, copy the folder my-model here and set "
+            f'`{self.setting}` to its path; or set it to "demo" for the model that comes with this package.'
+        )
+
+    def _fetched(self, file: str) -> Path | None:
+        from huggingface_hub import hf_hub_download
+        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+        try:
+            return Path(hf_hub_download(self.place, file))
+        except LocalEntryNotFoundError as error:  # also an EntryNotFoundError: offline and not in the cache
+            raise self.unavailable(error) from error
+        except EntryNotFoundError:
+            return None
+        except (OSError, ValueError) as error:
+            raise self.unavailable(error) from error
+
+
+def locate_model(setting: str, value: str) -> Source:
+    """Return where the base model is.
+
+    Raises:
+        ModelError: nothing is there, or it is a single file.
+    """
+    if value == "demo":
+        from lora_widgets.demo.paths import model_folder
+
+        return Source(setting, str(model_folder()), is_folder=True)
+    path = Path(value).expanduser()
+    if path.is_dir():
+        return Source(setting, str(path), is_folder=True)
+    if path.is_file():
+        raise ModelError(
+            f"`{setting}` is {value!r}, a single file, which this version does not read. "
+            f"Use the model's folder in diffusers layout ({LAYOUT})."
+        )
+    if not value.strip() or path.suffix.lower() in _SINGLE_FILE or not _HUB_NAME.fullmatch(value):
+        raise ModelError(
+            f"`{setting}` is {value!r}, but nothing is there. Set it to the folder of a model in diffusers "
+            f'layout ({LAYOUT}), to a hub name such as "owner/model", or to "demo".'
+        )
+    return Source(setting, value, is_folder=False)
+
+
+def locate_vae(value: str) -> Source:
+    """Return the folder of a replacement autoencoder: it holds config.json, or a vae folder that does.
+
+    Raises:
+        ModelError: it is not such a folder.
+    """
+    path = Path(value).expanduser()
+    for folder in (path, path / "vae"):
+        if (folder / "config.json").is_file():
+            return Source("vae_path", str(folder), is_folder=True)
+    found = "a single file" if path.is_file() else "a folder without it" if path.is_dir() else "not there"
+    raise ModelError(
+        f"`vae_path` is {value!r}, but it must be a folder with an autoencoder's config.json and weights; it "
+        f"is {found}. Set `vae_path` to such a folder, or leave it empty to use the base model's own."
+    )
+
+
+def load_part(
+    loader: Callable[..., nn.Module],
+    source: Source,
+    *,
+    subfolder: str,
+    device: torch.device | str,
+    **dtype: torch.dtype,
+) -> Any:
+    """Load weights with a ``from_pretrained`` function: frozen, in eval mode, on ``device``.
+
+    ``dtype`` is named as the library of the loader names it: ``dtype=`` or ``torch_dtype=``.
+
+    Raises:
+        ModelError: the weights are missing, damaged, or cannot be fetched.
+    """
+    variant = _variant(Path(source.place) / subfolder) if source.is_folder else None
+    load = partial(loader, subfolder=subfolder, variant=variant, low_cpu_mem_usage=True, **dtype)
+    return _loaded(load, source, subfolder).requires_grad_(requires_grad=False).eval().to(device)
+
+
+def load_tokenizer(loader: Callable[..., Any], source: Source) -> Any:
+    """Load the tokenizer of the model with a ``from_pretrained`` function.
+
+    Raises:
+        ModelError: its files are missing, damaged, or cannot be fetched.
+    """
+    tokenizer = _loaded(partial(loader, subfolder="tokenizer"), source, "tokenizer")
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):  # transformers 5 makes an empty one of no files
+        raise ModelError(
+            f"The tokenizer of the model in `{source.setting}` ({source.place}) has no vocabulary. Download "
+            "the model's tokenizer folder (vocab.json and merges.txt, or tokenizer.json) again."
+        )
+    return tokenizer
+
+
+def _loaded(load: Callable[[str], Any], source: Source, part: str) -> Any:
+    # A folder loads in a moment, and its phase is reported as an event; a download keeps its own bars.
+    quiet = _without_progress_bars() if source.is_folder else nullcontext()
+    from safetensors import SafetensorError
+
+    try:
+        with quiet:
+            return load(source.place)
+    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
+        if not source.is_folder:
+            raise source.unavailable(error) from error
+        raise ModelError(
+            f"The {part or 'autoencoder'} of the model in `{source.setting}` ({source.place}) cannot be "
+            f"loaded: {_first_line(error)} Check that the download is complete, or download it again."
+        ) from error
+
+
+def _variant(folder: Path) -> str | None:
+    """Return "fp16" for a folder that only holds half-precision weights, as many downloads do."""
+    names = [p.name for p in folder.glob("*") if p.suffix in {".safetensors", ".bin"}]
+    return "fp16" if names and all(".fp16." in name for name in names) else None
+
+
+@contextmanager
+def _without_progress_bars() -> Iterator[None]:
+    from diffusers.utils import logging as diffusers_logging
+    from transformers.utils import logging as transformers_logging
+
+    loggers = [log for log in (diffusers_logging, transformers_logging) if log.is_progress_bar_enabled()]
+    for log in loggers:
+        log.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for log in loggers:
+            log.enable_progress_bar()
+
+
+def _first_line(reason: object) -> str:
+    text = str(reason).strip().splitlines()
+    line = text[0].rstrip() if text else type(reason).__name__
+    return line if line.endswith((".", "!", "?")) else f"{line}."

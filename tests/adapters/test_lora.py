@@ -1,0 +1,140 @@
+"""What one LoRA module computes."""
+
+import pytest
+import torch
+from torch import nn
+
+from lora_widgets.adapters.dropout import DropoutClock
+from lora_widgets.adapters.lora import LoRAModule, LoRASettings
+from lora_widgets.adapters.targets import Target
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def a_module(base, *, rank=3, alpha=6.0, dropout=0.0, index=0, clock=None):
+    settings = LoRASettings(rank=rank, alpha=alpha, dropout=dropout, clock=clock or DropoutClock(1))
+    module = LoRAModule(Target("x", base), settings, index=index, generator=seeded())
+    with torch.no_grad():
+        module.lora_up.normal_(generator=seeded(1))
+    return module
+
+
+def linear():
+    base = nn.Linear(5, 4)
+    with torch.no_grad():
+        base.weight.normal_(generator=seeded(2))
+        base.bias.normal_(generator=seeded(3))
+    return base.requires_grad_(requires_grad=False)
+
+
+INPUTS = torch.randn(2, 7, 5, generator=seeded(4))
+
+
+def test_a_linear_module_adds_the_scaled_low_rank_product():
+    base = linear()
+    module = a_module(base)
+    expected = base(INPUTS) + INPUTS @ (module.lora_up @ module.lora_down).T * (6 / 3)
+    module.put_in_place()
+    torch.testing.assert_close(base(INPUTS), expected)
+
+
+def test_a_convolution_is_adapted_like_the_linear_layer_it_is():
+    base = nn.Conv2d(5, 4, 1).requires_grad_(requires_grad=False)
+    module = a_module(base)
+    pixels = torch.randn(2, 5, 3, 3, generator=seeded())
+    product = (module.lora_up.flatten(1) @ module.lora_down.flatten(1)) * 2
+    expected = base(pixels) + torch.einsum("oi,bihw->bohw", product, pixels)
+    module.put_in_place()
+    torch.testing.assert_close(base(pixels), expected)
+
+
+def test_start_values_come_from_the_generator_and_change_nothing():
+    first, second = (
+        LoRAModule(
+            Target("x", linear()), LoRASettings(3, 3, 0.0, DropoutClock(1)), index=0, generator=seeded(9)
+        )
+        for _ in range(2)
+    )
+    assert torch.equal(first.lora_down, second.lora_down)
+    assert first.lora_down.abs().max() <= 5**-0.5
+    assert not first.lora_up.any()
+
+
+def test_taking_out_restores_the_class_method():
+    base = linear()
+    module = a_module(base)
+    module.put_in_place()
+    assert "forward" in base.__dict__
+    module.take_out()
+    module.take_out()
+    assert "forward" not in base.__dict__
+
+
+def test_taking_out_restores_another_librarys_wrapper():
+    base = linear()
+    base.forward = wrapper = lambda inputs: inputs * 0
+    module = a_module(base)
+    module.put_in_place()
+    module.take_out()
+    assert base.forward is wrapper
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_half_precision_base_answers_in_its_own_type(dtype):
+    base = linear().to(dtype)
+    module = a_module(base)
+    module.put_in_place()
+    output = base(INPUTS.to(dtype))
+    output.sum().backward()
+    assert output.dtype == dtype
+    assert module.lora_down.grad.dtype == torch.float32
+
+
+def test_under_autocast_the_weights_stay_float32():
+    base = linear()
+    module = a_module(base)
+    module.put_in_place()
+    with torch.autocast("cpu", torch.bfloat16):
+        output = base(INPUTS)
+    output.float().sum().backward()
+    assert output.dtype == torch.bfloat16
+    assert module.lora_up.grad.dtype == torch.float32
+
+
+def test_dropout_is_a_function_of_the_position():
+    clock = DropoutClock(7)
+    base = linear()
+    a_module(base, dropout=0.5, clock=clock).put_in_place()
+    clock.set_position(3, 1)
+    first = base(INPUTS)
+    torch.randn(5)
+    clock.set_position(3, 2)
+    other = base(INPUTS)
+    clock.set_position(3, 1)
+    assert torch.equal(first, base(INPUTS))
+    assert not torch.equal(first, other)
+
+
+def test_dropout_differs_between_modules_and_seeds():
+    like = torch.zeros(200)
+    masks = [
+        DropoutClock(seed).mask(like, probability=0.5, index=index) for seed in (1, 2) for index in (0, 1)
+    ]
+    assert len({tuple(mask.tolist()) for mask in masks}) == 4
+
+
+def test_dropout_keeps_the_mean_and_drops_the_share():
+    mask = DropoutClock(1).mask(torch.zeros(100_000), probability=0.3, index=0)
+    assert mask.mean().item() == pytest.approx(1, abs=0.02)
+    assert (mask == 0).float().mean().item() == pytest.approx(0.3, abs=0.01)
+
+
+def test_dropout_is_off_when_not_training():
+    base = linear()
+    module = a_module(base, dropout=0.9)
+    module.put_in_place()
+    module.eval()
+    expected = module._base_forward(INPUTS) + INPUTS @ (module.lora_up @ module.lora_down).T * 2
+    torch.testing.assert_close(base(INPUTS), expected)

@@ -1,0 +1,57 @@
+"""What every test shares: a quiet, offline, two-thread process, a tiny model and a tiny dataset."""
+
+import os
+import sys
+from pathlib import Path
+
+# Before anything imports torch, matplotlib or the hub client: they read these once.
+os.environ.setdefault("OMP_NUM_THREADS", "2")
+os.environ.setdefault("MPLBACKEND", "Agg")
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+
+# importlib mode adds nothing to the path; tests say `from tiny import make_tiny_sd15`.
+sys.path.insert(0, str(Path(__file__).parent))
+
+import random
+
+import pytest
+from hypothesis import HealthCheck, settings
+from PIL import Image, ImageDraw
+
+settings.register_profile(
+    "quick",
+    deadline=None,
+    max_examples=30,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.register_profile("thorough", deadline=None, max_examples=500)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
+
+COLOURS = ("red", "green", "blue", "orange")
+
+
+@pytest.fixture(scope="session")
+def tiny_sd15(tmp_path_factory) -> Path:
+    """Folder of an SD1.5 model in miniature with random weights; read it, do not write to it."""
+    from tiny import make_tiny_sd15
+
+    return make_tiny_sd15(tmp_path_factory.mktemp("tiny_sd15"))
+
+
+@pytest.fixture
+def tiny_dataset(tmp_path) -> Path:
+    """Folder with `2_thing`, 8 captioned pictures of 64 to 96 px, each to be seen twice per epoch."""
+    folder = tmp_path / "pictures" / "2_thing"
+    folder.mkdir(parents=True)
+    rng = random.Random(0)
+    for number in range(8):
+        size = (rng.randrange(64, 97, 8), rng.randrange(64, 97, 8))
+        colour = COLOURS[number % len(COLOURS)]
+        picture = Image.new("RGB", size, "white")
+        ImageDraw.Draw(picture).ellipse((8, 8, 32 + 2 * number, 40), fill=colour)
+        picture.save(folder / f"thing_{number}.png")
+        (folder / f"thing_{number}.txt").write_text(
+            f"thing, {colour} dot, number {number}\n", encoding="utf-8"
+        )
+    return folder.parent

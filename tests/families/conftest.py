@@ -1,0 +1,36 @@
+"""The tiny model, loaded once for reading, and the settings that open it."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from lora_widgets.families.family import open_family
+
+
+def settings_for(folder, **changes):
+    """Return the settings a family reads."""
+    values = {
+        "model_type": "SD1.5",
+        "pretrained_model_name_or_path": str(folder),
+        "vae_path": None,
+        "no_half_vae": True,
+        "zero_terminal_snr": False,
+    }
+    return SimpleNamespace(**({"clip_layers_skipped": 1} | values | changes))
+
+
+@pytest.fixture
+def open_tiny(tiny_sd15):
+    """Open the tiny model with changed settings."""
+    return lambda **changes: open_family(settings_for(tiny_sd15, **changes))
+
+
+@pytest.fixture(scope="package")
+def sd15(tiny_sd15):
+    """Return the tiny model with every part loaded."""
+    family = open_family(settings_for(tiny_sd15))
+    family.load_vae("cpu", torch.float32)
+    family.load_text_encoder("cpu", torch.float32)
+    family.load_denoiser("cpu", torch.float32)
+    return family

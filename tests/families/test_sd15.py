@@ -1,0 +1,145 @@
+"""Loading, pictures and prediction of SD1.5, on the model of tests/tiny.py."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from lora_widgets.diffusion.ddpm import scaled_linear_betas
+from lora_widgets.errors import ModelError
+from lora_widgets.families.family import TextEmbedding
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_opening_reads_shapes_and_the_noise_schedule_without_loading_weights(open_tiny):
+    family = open_tiny()
+    assert (family.latent_factor, family.latent_channels) == (8, 4)
+    assert torch.equal(family.process.betas, scaled_linear_betas(1000, start=0.00085, end=0.012))
+    assert family.process.prediction == "epsilon"
+    assert family.roots() == {}
+    assert family.unet is family.vae is family.text_encoder is None
+
+
+def test_zero_terminal_snr_rescales_the_schedule(open_tiny):
+    assert open_tiny(zero_terminal_snr=True).process.snr(torch.tensor([999])).item() == 0
+
+
+def test_the_schedule_and_prediction_are_the_models_own(tiny_sd15, tmp_path, open_tiny):
+    folder = shutil.copytree(tiny_sd15, tmp_path / "model")
+    config = folder / "scheduler" / "scheduler_config.json"
+    own = {
+        "beta_schedule": "linear",
+        "beta_start": 0.001,
+        "beta_end": 0.02,
+        "prediction_type": "v_prediction",
+    }
+    config.write_text(json.dumps(json.loads(config.read_text()) | own))
+    process = open_tiny(pretrained_model_name_or_path=str(folder)).process
+    assert process.prediction == "v_prediction"
+    torch.testing.assert_close(process.betas[[0, -1]], torch.tensor([0.001, 0.02]))
+
+
+def test_an_unknown_schedule_is_refused_by_name(tiny_sd15, tmp_path, open_tiny):
+    folder = shutil.copytree(tiny_sd15, tmp_path / "model")
+    (folder / "scheduler" / "scheduler_config.json").write_text('{"beta_schedule": "squaredcos_cap_v2"}')
+    with pytest.raises(ModelError, match="squaredcos_cap_v2"):
+        open_tiny(pretrained_model_name_or_path=str(folder))
+
+
+def test_parts_are_frozen_and_in_eval_mode(sd15):
+    for part in (sd15.vae, sd15.text_encoder, sd15.unet):
+        assert not part.training
+        assert not any(parameter.requires_grad for parameter in part.parameters())
+
+
+def test_parts_load_in_the_type_asked_for_and_unload(open_tiny):
+    family = open_tiny(no_half_vae=False)
+    family.load_vae("cpu", torch.bfloat16)
+    assert family.vae.dtype == torch.bfloat16
+    family.load_text_encoder("cpu", torch.bfloat16)
+    assert family.text_encoder.dtype == torch.bfloat16
+    assert set(family.roots()) == {"text_encoder"}
+    family.unload("text_encoder")
+    family.unload("vae")
+    family.unload("denoiser")
+    assert family.roots() == {}
+    assert family.vae is None
+
+
+def test_no_half_vae_keeps_the_autoencoder_in_float32(open_tiny):
+    family = open_tiny(no_half_vae=True)
+    family.load_vae("cpu", torch.float16)
+    assert family.vae.dtype == torch.float32
+
+
+def test_latents_are_scaled_float32_and_depend_on_the_generator_alone(sd15):
+    pixels = torch.rand(2, 3, 64, 48, generator=seeded()) * 2 - 1
+    latents = sd15.encode_images(pixels, generator=seeded(1))
+    torch.randn(3)
+    assert latents.shape == (2, 4, 8, 6)
+    assert latents.dtype == torch.float32
+    assert torch.equal(latents, sd15.encode_images(pixels, generator=seeded(1)))
+    assert not torch.equal(latents, sd15.encode_images(pixels, generator=seeded(2)))
+
+
+def test_latents_are_those_of_diffusers_times_the_scale(sd15):
+    pixels = torch.rand(1, 3, 64, 64, generator=seeded()) * 2 - 1
+    with torch.no_grad():
+        expected = sd15.vae.encode(pixels).latent_dist.sample(seeded(1)) * 0.18215
+    torch.testing.assert_close(sd15.encode_images(pixels, generator=seeded(1)), expected)
+
+
+def test_decoded_pixels_are_float32_between_minus_1_and_1(sd15):
+    pixels = sd15.decode(torch.randn(1, 4, 8, 8, generator=seeded()) * 30)
+    assert pixels.shape == (1, 3, 64, 64)
+    assert pixels.dtype == torch.float32
+    assert pixels.abs().max() <= 1
+
+
+def test_autocast_around_the_autoencoder_does_not_lower_its_precision(sd15):
+    pixels = torch.rand(1, 3, 64, 64, generator=seeded()) * 2 - 1
+    latents = sd15.encode_images(pixels, generator=seeded(1))
+    decoded = sd15.decode(latents)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(sd15.encode_images(pixels, generator=seeded(1)), latents)
+        assert torch.equal(sd15.decode(latents), decoded)
+
+
+def test_a_replacement_autoencoder_is_used_and_named(tiny_sd15, tmp_path, open_tiny):
+    vae = shutil.copytree(tiny_sd15 / "vae", tmp_path / "my-vae")
+    family = open_tiny(vae_path=str(vae))
+    family.load_vae("cpu", torch.float32)
+    assert family.identity()["ss_vae_name"] == "my-vae"
+    assert family.decode(torch.zeros(1, 4, 8, 8)).shape == (1, 3, 64, 64)
+
+
+def test_prediction_follows_the_unets_type_and_works_under_autocast(open_tiny):
+    family = open_tiny()
+    family.load_denoiser("cpu", torch.bfloat16)
+    noisy, text = torch.zeros(2, 4, 8, 8), TextEmbedding(torch.zeros(2, 77, 32))
+    with torch.no_grad():
+        plain = family.predict(noisy, torch.tensor([1, 2]), text)
+        with torch.autocast("cpu", torch.bfloat16):
+            cast = family.predict(noisy, torch.tensor([1, 2]), text)
+    assert plain.shape == cast.shape == noisy.shape
+    assert plain.isfinite().all()
+    assert cast.isfinite().all()
+
+
+def test_identity_names_the_base_model_for_other_programs(sd15, tiny_sd15):
+    assert sd15.identity()["ss_base_model_version"] == "sd_v1"
+    assert sd15.identity()["ss_sd_model_name"] == tiny_sd15.name
+
+
+def test_using_a_part_that_is_not_loaded_is_a_clear_mistake(open_tiny):
+    with pytest.raises(RuntimeError, match="text_encoder of the base model is not loaded"):
+        open_tiny().encode_text(["x"], skip=1)
+
+
+def test_a_clip_skip_beyond_the_text_encoder_is_refused_before_loading(open_tiny):
+    with pytest.raises(ModelError, match=r"`clip_skip` is 9, but the text encoder has \d+ layers"):
+        open_tiny(clip_layers_skipped=9)

@@ -1,0 +1,141 @@
+"""Everything that can be wrong with a model's path is told, with the remedy, before weights are loaded."""
+
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from lora_widgets.errors import ModelError
+
+MODEL = "pretrained_model_name_or_path"
+
+
+def edited(folder, file, *replacements):
+    text = (folder / file).read_text()
+    for old, new in replacements:
+        assert old in text
+        text = text.replace(old, new)
+    (folder / file).write_text(text)
+    return folder
+
+
+@pytest.fixture
+def copy(tiny_sd15, tmp_path):
+    """Return a copy of the tiny model that a test may break."""
+    return shutil.copytree(tiny_sd15, tmp_path / "model")
+
+
+def refuses(open_tiny, *words, **changes):
+    with pytest.raises(ModelError) as caught:
+        open_tiny(**{name: str(value) for name, value in changes.items()})
+    for word in (*words, *changes):
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "value", ["/nowhere/model", "model.safetensors", "folder/model.safetensors", "a b/c", " "]
+)
+def test_a_path_where_nothing_is_names_the_setting_and_what_to_give(open_tiny, value):
+    refuses(open_tiny, "nothing is there", "diffusers layout", "demo", **{MODEL: value})
+
+
+def test_a_single_file_is_refused_with_the_layout_that_works(open_tiny, tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"x")
+    refuses(open_tiny, "single file", "model_index.json", **{MODEL: tmp_path / "model.safetensors"})
+
+
+@pytest.mark.parametrize("file", ["model_index.json", "unet/config.json"])
+def test_a_folder_that_is_no_model_says_what_is_missing(open_tiny, copy, file):
+    (copy / file).unlink()
+    refuses(open_tiny, f"no {file}", "Set it to the folder", **{MODEL: copy})
+
+
+def test_a_model_without_an_autoencoder_says_how_to_give_one(open_tiny, copy):
+    shutil.rmtree(copy / "vae")
+    refuses(open_tiny, "vae/config.json", "vae_path", **{MODEL: copy})
+
+
+@pytest.mark.parametrize(
+    ("pipeline", "family"),
+    [("StableDiffusionXLPipeline", "SDXL"), ("StableDiffusion3Pipeline", "SD3"), ("FluxPipeline", "Flux")],
+)
+def test_another_familys_pipeline_is_refused_by_its_name(open_tiny, copy, pipeline, family):
+    edited(copy, "model_index.json", ("StableDiffusionPipeline", pipeline))
+    refuses(open_tiny, f"a {family} model", "model_type", **{MODEL: copy})
+
+
+def test_an_sdxl_unet_is_recognised_without_the_pipelines_name(open_tiny, copy):
+    edited(copy, "unet/config.json", ('"addition_embed_type": null', '"addition_embed_type": "text_time"'))
+    refuses(open_tiny, "a SDXL model", **{MODEL: copy})
+
+
+def test_a_stable_diffusion_2_unet_is_refused(open_tiny, copy):
+    edited(copy, "unet/config.json", ('"cross_attention_dim": 32', '"cross_attention_dim": 1024'))
+    refuses(open_tiny, "a Stable Diffusion 2 model", **{MODEL: copy})
+
+
+def test_an_inpainting_model_is_refused(open_tiny, copy):
+    edited(copy, "unet/config.json", ('"in_channels": 4', '"in_channels": 9'))
+    refuses(open_tiny, "9 channels", "inpainting", **{MODEL: copy})
+
+
+def test_a_damaged_config_file_is_named(open_tiny, copy):
+    (copy / "unet" / "config.json").write_text('{"_class_name": ')
+    refuses(open_tiny, "unet/config.json", "damaged", **{MODEL: copy})
+
+
+def test_a_hub_name_without_internet_says_what_to_download_and_where_to_put_it(open_tiny, monkeypatch):
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    refuses(open_tiny, "hf download nobody/no-model", "--local-dir", **{MODEL: "nobody/no-model"})
+
+
+def test_an_autoencoder_that_is_no_folder_or_of_another_family_is_refused(open_tiny, copy, tmp_path):
+    refuses(open_tiny, "not there", vae_path=tmp_path / "nothing")
+    refuses(open_tiny, "a folder without it", vae_path=copy / "tokenizer")
+    edited(copy, "vae/config.json", ('"latent_channels": 4', '"latent_channels": 16'))
+    refuses(open_tiny, "16 latent channels", vae_path=copy / "vae")
+
+
+def test_missing_weights_are_reported_with_the_part(open_tiny, copy):
+    (copy / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    family = open_tiny(pretrained_model_name_or_path=str(copy))
+    with pytest.raises(ModelError, match="The unet of the model in `pretrained_model_name_or_path`"):
+        family.load_denoiser("cpu", torch.float32)
+
+
+def test_truncated_weights_are_reported_with_the_part(open_tiny, copy):
+    file = copy / "text_encoder" / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:1000])
+    family = open_tiny(pretrained_model_name_or_path=str(copy))
+    with pytest.raises(ModelError, match="The text_encoder of the model"):
+        family.load_text_encoder("cpu", torch.float32)
+
+
+def test_a_missing_tokenizer_is_reported(open_tiny, copy):
+    shutil.rmtree(copy / "tokenizer")
+    family = open_tiny(pretrained_model_name_or_path=str(copy))
+    with pytest.raises(ModelError, match="The tokenizer of the model"):
+        family.load_text_encoder("cpu", torch.float32)
+
+
+def test_a_folder_with_half_precision_files_only_loads(open_tiny, copy):
+    file = copy / "unet" / "diffusion_pytorch_model.safetensors"
+    halves = {name: tensor.half() for name, tensor in load_file(file).items()}
+    save_file(halves, file.with_name("diffusion_pytorch_model.fp16.safetensors"), metadata={"format": "pt"})
+    file.unlink()
+    family = open_tiny(pretrained_model_name_or_path=str(copy))
+    family.load_denoiser("cpu", torch.float32)
+    assert family.unet.dtype == torch.float32
+
+
+def test_loading_prints_nothing_and_leaves_progress_bars_as_they_were(open_tiny, capfd):
+    from transformers.utils import logging
+
+    logging.enable_progress_bar()
+    open_tiny().load_text_encoder("cpu", torch.float32)
+    assert logging.is_progress_bar_enabled()
+    captured = capfd.readouterr()
+    assert "%" not in captured.out + captured.err
