@@ -1,0 +1,162 @@
+"""The caption pipeline against recorded outputs of kohya-ss/sd-scripts (tests/golden/captions.json.xz)."""
+
+import json
+import lzma
+import random
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lora_widgets.data.captions import captions_drop, captions_vary, choose_wildcards, compose, compose_kept
+
+GOLDEN = json.loads(
+    lzma.decompress((Path(__file__).parent.parent / "golden" / "captions.json.xz").read_bytes())
+)
+CASES = {case["name"]: case for case in GOLDEN["cases"]}
+DEFAULTS = GOLDEN["header"]["notes"]["defaults"]
+words = st.text("abcdefgh ", min_size=1, max_size=6).map(str.strip).filter(bool)
+tag_lists = st.lists(words, min_size=1, max_size=8)
+
+
+def golden_settings(case) -> SimpleNamespace:
+    options = {**DEFAULTS, **case["options"]}
+    return SimpleNamespace(**{name: "" if value is None else value for name, value in options.items()})
+
+
+def decorated_line_by_line(case, caption) -> bool:
+    """The reference puts prefix and suffix around the lines as a whole; ours around each line."""
+    return "\n" in caption and bool(case["options"].keys() & {"caption_prefix", "caption_suffix"})
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_results_are_those_of_the_reference(name):
+    case = CASES[name]
+    settings, epoch = golden_settings(case), case["state"]["epoch"]
+    for index, expected in case["deterministic"].items():
+        caption = GOLDEN["captions"][int(index)]
+        if not decorated_line_by_line(case, caption):
+            result = compose(caption.split("\n"), settings, random.Random(0), epoch=epoch)
+            assert result == (caption if expected is None else expected)
+    for index, by_seed, _ in case["random"]:
+        caption = GOLDEN["captions"][index]
+        for seed, expected in enumerate(by_seed):
+            result = compose(caption.split("\n"), settings, random.Random(seed), epoch=epoch)
+            assert result == (caption if expected is None else expected)
+
+
+@pytest.mark.parametrize("name", ["wildcard", "dropout_half", "tagdrop_shuffle_keepsep"])
+def test_frequencies_are_those_of_the_reference(name):
+    case = CASES[name]
+    settings = golden_settings(case)
+    for index, _, statistics in case["random"][:12]:
+        lines = GOLDEN["captions"][index].split("\n")
+        results = Counter(compose(lines, settings, random.Random(s), epoch=1) for s in range(1000, 1400))
+        assert results[""] / 400 == pytest.approx(statistics["p_empty"], abs=0.1)
+        for outcome, frequency in statistics.get("outcomes", {}).items():
+            assert results[outcome] / 400 == pytest.approx(frequency, abs=0.1)
+
+
+@given(tag_lists, st.integers(0, 10), st.integers(0, 2**32), st.sampled_from([0.0, 0.5, 1.0]))
+def test_fixed_tags_stay_first_and_in_order(make_settings, tags, keep, seed, rate):
+    settings = make_settings(shuffle_caption=True, keep_tokens=keep, caption_tag_dropout_rate=rate)
+    result = compose([", ".join(tags)], settings, random.Random(seed), epoch=1)
+    kept = result.split(", ") if result else []
+    assert kept[: len(tags[:keep])] == tags[:keep]
+    assert not Counter(kept) - Counter(tags)
+    if rate == 0:
+        assert Counter(kept) == Counter(tags)
+
+
+@given(tag_lists, tag_lists, tag_lists, st.booleans(), st.integers(0, 2**32))
+def test_keep_separator_is_always_taken_out(make_settings, first, middle, last, shuffle, seed):
+    settings = make_settings(shuffle_caption=shuffle, keep_tokens_separator="|||")
+    caption = " ||| ".join(", ".join(part) for part in (first, middle, last))
+    tags = compose([caption], settings, random.Random(seed), epoch=1).split(", ")
+    assert "|||" not in tags
+    assert tags[: len(first)] == first
+    assert tags[-len(last) :] == last
+    assert sorted(tags) == sorted(first + middle + last)
+    if not shuffle:
+        assert tags == first + middle + last
+
+
+@given(st.lists(st.text(max_size=20), max_size=3), st.integers(0, 2**32), st.integers(1, 9))
+def test_any_text_gives_a_caption(make_settings, lines, seed, epoch):
+    settings = make_settings(
+        shuffle_caption=True,
+        enable_wildcard=True,
+        keep_tokens_separator="|||",
+        secondary_separator=";",
+        caption_tag_dropout_rate=0.3,
+    )
+    assert isinstance(compose(lines, settings, random.Random(seed), epoch=epoch), str)
+
+
+def test_prefix_and_suffix_surround_every_line(make_settings):
+    settings = make_settings(caption_prefix="PRE,", caption_suffix=", SUF", enable_wildcard=True)
+    results = {compose(["a", "b"], settings, random.Random(seed), epoch=1) for seed in range(20)}
+    assert results == {"PRE, a , SUF", "PRE, b , SUF"}
+
+
+def test_prefix_goes_with_a_dropped_caption(make_settings):
+    settings = make_settings(caption_prefix="PRE,", caption_dropout_rate=1.0)
+    assert compose(["a"], settings, random.Random(0), epoch=1) == ""
+
+
+def test_every_second_epoch_is_without_captions_counting_from_one(make_settings):
+    settings = make_settings(caption_dropout_every_n_epochs=2)
+    assert [compose(["a"], settings, random.Random(0), epoch=e) for e in (1, 2, 3, 4)] == ["a", "", "a", ""]
+
+
+def test_only_the_first_line_counts_without_wildcards(make_settings):
+    results = {compose(["a {b|c}", "d"], make_settings(), random.Random(s), epoch=1) for s in range(20)}
+    assert results == {"a {b|c}"}
+
+
+def test_wildcards_choose_and_doubled_braces_are_literal():
+    results = {choose_wildcards("{red|blue} {{x}} cat", random.Random(seed)) for seed in range(20)}
+    assert results == {"red {x} cat", "blue {x} cat"}
+
+
+def test_tags_bound_by_the_secondary_separator_stay_together(make_settings):
+    settings = make_settings(shuffle_caption=True, secondary_separator=";")
+    results = {compose(["t, a;b;c, d"], settings, random.Random(s), epoch=1) for s in range(50)}
+    assert len(results) == 6
+    assert all("a,b,c" in result for result in results)
+
+
+def test_no_lines_give_the_empty_caption(make_settings):
+    assert compose([], make_settings(enable_wildcard=True), random.Random(0), epoch=1) == ""
+
+
+@pytest.mark.parametrize(
+    ("changes", "vary", "drop"),
+    [
+        ({}, False, False),
+        ({"shuffle_caption": True}, True, False),
+        ({"enable_wildcard": True}, True, False),
+        ({"caption_tag_dropout_rate": 0.1}, True, False),
+        ({"caption_dropout_rate": 0.1}, False, True),
+        ({"caption_dropout_every_n_epochs": 3}, False, True),
+    ],
+)
+def test_what_varies_and_what_drops(make_settings, changes, vary, drop):
+    settings = make_settings(**changes)
+    assert (captions_vary(settings), captions_drop(settings)) == (vary, drop)
+
+
+class Untouchable(random.Random):
+    def random(self):
+        raise AssertionError("a caption that does not vary draws nothing")
+
+    def getrandbits(self, count):
+        raise AssertionError("a caption that does not vary draws nothing")
+
+
+def test_captions_that_do_not_vary_draw_nothing(make_settings):
+    settings = make_settings(keep_tokens_separator="|||", caption_prefix="p,", caption_dropout_rate=0.5)
+    assert compose_kept(["a ||| b", "c"], settings, Untouchable()) == "p, a, b"

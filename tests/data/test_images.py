@@ -1,0 +1,100 @@
+"""Pixels against recorded outputs of kohya-ss/sd-scripts (tests/golden/image_prep.json), and odd files."""
+
+import json
+
+import numpy
+import pytest
+import torch
+from PIL import Image
+
+from lora_widgets.data.buckets import Bucket, Placement
+from lora_widgets.data.headers import ORIENTATION_TAG
+from lora_widgets.data.images import open_image, place
+from lora_widgets.errors import DatasetError
+
+
+def formula_picture(width: int, height: int) -> Image.Image:
+    x, y = numpy.arange(width)[None, :], numpy.arange(height)[:, None]
+    channels = [127.5 + 100 * numpy.sin(x / 9 + 0.7 * k) + 20 * numpy.cos(y / 5 + k) for k in range(3)]
+    return Image.fromarray(numpy.floor(numpy.clip(numpy.stack(channels, -1), 0, 255)).astype(numpy.uint8))
+
+
+def placement(bucket, resized) -> Placement:
+    crop = ((resized[0] - bucket[0]) // 2, (resized[1] - bucket[1]) // 2)
+    return Placement(Bucket(*bucket), tuple(resized), crop)
+
+
+def test_pixels_are_those_of_the_reference(golden_folder):
+    for case in json.loads((golden_folder / "image_prep.json").read_text())["cases"]:
+        pixels = place(
+            formula_picture(*case["size"]),
+            placement(case["bucket"], case["resized"]),
+            crop=None,
+            flip=False,
+        )
+        greys = (pixels + 1) * 127.5
+        assert greys.mean((1, 2)).tolist() == pytest.approx(case["channel_mean"], abs=0.5)
+        assert greys.std((1, 2)).tolist() == pytest.approx(case["channel_std"], abs=1.0)
+        for (y, x), values in case["pixels"]:
+            assert greys[:, y, x].tolist() == pytest.approx(values, abs=4)
+
+
+def test_place_gives_floats_from_minus_one_to_one():
+    image = Image.new("RGB", (20, 10))
+    image.paste((255, 255, 255), (10, 0, 20, 10))
+    pixels = place(image, placement((20, 10), (20, 10)), crop=None, flip=False)
+    assert pixels.shape == (3, 10, 20)
+    assert pixels.dtype == torch.float32
+    assert pixels.is_contiguous()
+    assert pixels[:, :, :10].unique().tolist() == [-1]
+    assert pixels[:, :, 10:].unique().tolist() == [1]
+
+
+def test_flip_mirrors_after_the_cut_and_crop_moves_it():
+    image = formula_picture(30, 20)
+    at = placement((16, 16), (30, 20))
+    plain = place(image, at, crop=(14, 4), flip=False)
+    assert torch.equal(place(image, at, crop=(14, 4), flip=True), plain.flip(-1))
+    whole = place(image, placement((30, 20), (30, 20)), crop=None, flip=False)
+    assert torch.equal(plain, whole[:, 4:20, 14:30])
+
+
+def test_exif_orientation_is_applied(tmp_path):
+    exif = Image.Exif()
+    exif[ORIENTATION_TAG] = 6
+    image = Image.new("RGB", (40, 20), "blue")
+    image.paste("red", (0, 0, 20, 20))
+    image.save(tmp_path / "a.png", exif=exif)
+    seen = open_image(tmp_path / "a.png")
+    assert seen.size == (20, 40)
+    assert seen.getpixel((10, 5)) == (255, 0, 0)
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "P", "RGBA", "CMYK", "1"])
+def test_every_mode_becomes_rgb(tmp_path, mode):
+    path = tmp_path / ("a.jpg" if mode == "CMYK" else "a.png")
+    Image.new("RGB", (8, 8), "white").convert(mode).save(path)
+    image = open_image(path)
+    assert image.mode == "RGB"
+    assert image.getpixel((4, 4)) == (255, 255, 255)
+
+
+def test_sixteen_bit_greys_are_scaled_not_clipped(tmp_path):
+    Image.fromarray(numpy.full((8, 8), 32896, dtype=numpy.uint16)).save(tmp_path / "a.png")
+    assert open_image(tmp_path / "a.png").getpixel((0, 0)) == (128, 128, 128)
+
+
+def test_palette_with_transparency_opens_without_a_warning(tmp_path):
+    image = Image.new("P", (8, 8), 1)
+    image.putpalette([0, 0, 0, 255, 0, 0])
+    image.save(tmp_path / "a.png", transparency=b"\x00\x80")
+    assert open_image(tmp_path / "a.png").getpixel((0, 0)) == (255, 0, 0)
+
+
+def test_damaged_picture_is_named(tmp_path, make_picture):
+    path = make_picture(tmp_path / "a.png", (64, 64))
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(DatasetError, match=r"a\.png cannot be opened.*Replace or delete"):
+        open_image(path)
+    with pytest.raises(DatasetError, match=r"gone\.png"):
+        open_image(tmp_path / "gone.png")
