@@ -1,0 +1,158 @@
+"""The loop: one update after another, with samples and saves in between."""
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from lora_widgets.data.dataset import Batch
+from lora_widgets.data.prefetch import Prefetcher
+from lora_widgets.errors import TrainingError
+from lora_widgets.events import Event, Finished, Notice, StepDone
+from lora_widgets.training.control import Control
+from lora_widgets.training.loss import diffusion_loss, draw_noise
+from lora_widgets.training.optimizers import rates_at, set_rates
+from lora_widgets.training.prepare import Job, encode_pixels
+from lora_widgets.training.randomness import generator_for
+from lora_widgets.training.saves import save_end, save_if_due
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What one update gave: the mean loss of its pictures, the gradient's norm, how many pictures."""
+
+    loss: float
+    grad_norm: float
+    images: int
+    skipped: bool
+
+
+def run_loop(job: Job, control: Control) -> Iterator[Event]:
+    """Yield what happened until all steps are done or a stop is asked for; then save and yield `Finished`.
+
+    A consumer that stops asking ends the run as tidily: weights and state are saved, nothing more is yielded.
+    """
+    total = job.plan.steps.total_steps
+    config, per_epoch = job.plan.config, job.plan.steps.steps_per_epoch
+    indices = micro_steps(job, job.step).start, micro_steps(job, total - 1).stop
+    with Prefetcher(job.dataset.batch_at, start=indices[0], stop=indices[1]) as batches:
+        try:
+            if job.step == 0 and config.sample_at_first:
+                yield from job.studio.draw_all(step=0, epoch=1, untouched=True)
+            last = time.perf_counter()
+            while job.step < total and not control.checkpoint():
+                yield from _one_step(job, batches, since=last)
+                last = time.perf_counter()
+                if config.sample_every.due(job.step, steps_per_epoch=per_epoch):
+                    yield from job.studio.draw_all(step=job.step, epoch=job.epoch_of(job.step - 1), untouched=False)
+                yield from save_if_due(job)
+        except GeneratorExit:
+            for _ in save_end(job):
+                pass
+            raise
+    yield from _finish(job)
+
+
+def micro_steps(job: Job, step: int) -> range:
+    """Return the batches of the update ``step`` (from 0): the last group of an epoch may be smaller."""
+    steps, accumulation = job.plan.steps, job.plan.config.gradient_accumulation_steps
+    epoch, group = divmod(step, steps.steps_per_epoch)
+    first = group * accumulation
+    last = min(first + accumulation, steps.batches_per_epoch)
+    return range(epoch * steps.batches_per_epoch + first, epoch * steps.batches_per_epoch + last)
+
+
+def _one_step(job: Job, batches: Iterator[Batch], *, since: float) -> Iterator[Event]:
+    step, rates = job.step, rates_at(job.plan.config, job.step, total=job.plan.steps.total_steps)
+    set_rates(job.optimizer, rates)
+    result = train_step(job, step, batches)
+    job.step = step + 1
+    if result.skipped:
+        yield Notice("info", f"Step {step + 1}: gradients overflowed in fp16, so the scaler skipped the update.")
+    yield StepDone(
+        step=step + 1,
+        epoch=job.epoch_of(step),
+        loss=result.loss,
+        learning_rates=rates,
+        grad_norm=result.grad_norm,
+        seconds=time.perf_counter() - since,
+        images=result.images,
+    )
+
+
+def train_step(job: Job, step: int, batches: Iterator[Batch]) -> StepResult:
+    """Do one update from the next batches.
+
+    Raises:
+        TrainingError: the loss is not finite.
+    """
+    group, losses, images = micro_steps(job, step), [], 0
+    for position, index in enumerate(group):
+        batch = next(batches)
+        job.adapter.set_position(step, position)
+        loss = batch_loss(job, batch, index)
+        job.scaler.scale(loss / len(group)).backward()
+        losses.append(loss.detach())
+        images += len(batch.images)
+    norm = _clip(job)
+    job.scaler.step(job.optimizer)
+    scale = job.scaler.get_scale()
+    job.scaler.update()
+    job.optimizer.zero_grad(set_to_none=True)
+    loss = torch.stack(losses).mean().item()
+    if not math.isfinite(loss):
+        raise TrainingError(
+            f"The loss of step {step + 1} is {loss}: training has broken down. Lower `unet_lr` and "
+            '`text_encoder_lr`, or set `mixed_precision` to "bf16" or "no", and resume from the last state.'
+        )
+    return StepResult(loss, norm, images, skipped=job.scaler.get_scale() < scale)
+
+
+def batch_loss(job: Job, batch: Batch, index: int) -> Tensor:
+    """Return the loss of the batch at micro-step ``index``, with its graph."""
+    config, process, family = job.plan.config, job.plan.family.process, job.plan.family
+    latents = _latents(job, batch, index)
+    drawn = draw_noise(latents, process, config, generator=generator_for(config.seed, "noise", index))
+    with job.precision.computing():
+        text = job.text(batch.captions)
+        return diffusion_loss(
+            latents,
+            drawn,
+            lambda noisy, times: family.predict(noisy, times, text),
+            process=process,
+            snr_gamma=config.snr_gamma,
+        )
+
+
+def _latents(job: Job, batch: Batch, index: int) -> Tensor:
+    if batch.latents is not None:
+        return batch.latents.to(job.precision.device, non_blocking=True)
+    assert batch.pixels is not None  # a batch has one or the other
+    generator = generator_for(job.plan.config.seed, "live latents", index)
+    return encode_pixels(job.plan, batch.pixels, job.precision, generator)
+
+
+def _clip(job: Job) -> float:
+    """Clip the gradients' common norm (0: leave them) and return what it was."""
+    job.scaler.unscale_(job.optimizer)
+    parameters = [p for group in job.optimizer.param_groups for p in group["params"]]
+    limit = job.plan.config.max_grad_norm or math.inf
+    return float(torch.nn.utils.clip_grad_norm_(parameters, limit))
+
+
+def _finish(job: Job) -> Iterator[Event]:
+    files: list[str] = []
+    for event in save_end(job):
+        files.append(event.path)  # pyright: ignore[reportAttributeAccessIssue] - save_end yields Saved only
+        yield event
+    reason = "done" if job.step >= job.plan.steps.total_steps else "stopped"
+    yield Finished(
+        reason=reason,
+        step=job.step,
+        total_steps=job.plan.steps.total_steps,
+        seconds=time.monotonic() - job.began,
+        files=tuple(files),
+    )

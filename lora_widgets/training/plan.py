@@ -1,0 +1,116 @@
+"""Everything that can be known, and refused, before any model is loaded."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from lora_widgets.adapters.keys import read_lora_file
+from lora_widgets.config.findings import Facts, Finding, Severity, check
+from lora_widgets.config.steps import StepPlan, plan_steps
+from lora_widgets.config.training_config import TrainingConfig
+from lora_widgets.data.facts import FoundPictures, facts_for
+from lora_widgets.errors import ConfigError, StateError
+from lora_widgets.families.family import Family, open_family
+from lora_widgets.training.folder import RunFolder
+from lora_widgets.training.optimizers import optimizer_keywords
+from lora_widgets.training.precision import choose_device
+from lora_widgets.training.prompts import Prompt, read_prompts
+from lora_widgets.training.samples import new_scheduler
+from lora_widgets.training.state import Saved, find_state, identity_of, read_state, refuse_differences
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run that can begin: what was found, what will be done, and where it goes on from, if it does."""
+
+    config: TrainingConfig
+    found: FoundPictures
+    steps: StepPlan
+    family: Family
+    folder: RunFolder
+    prompts: tuple[Prompt, ...]
+    identity: dict[str, str]
+    warnings: tuple[str, ...]
+    resumed: Saved | None
+    start_values: tuple[dict[str, Any], str] | None
+
+
+def make_plan(config: TrainingConfig) -> Plan:
+    """Check a configuration against the files it names, and make its run folder.
+
+    Raises:
+        LoraWidgetsError: something in it cannot work; the text says what to change. Nothing was loaded.
+    """
+    _refuse_errors(check(config).findings)
+    found = facts_for(config)
+    findings = check(config, Facts(dataset=found.facts, cuda=choose_device().type == "cuda")).findings
+    _refuse_errors(findings)
+    family = open_family(config)
+    optimizer_keywords(config)
+    prompts = _prompts(config, family)
+    steps = plan_steps(
+        found.facts.bucket_counts,
+        batch_size=config.train_batch_size,
+        accumulation=config.gradient_accumulation_steps,
+        epochs=config.max_train_epochs,
+        max_steps=config.max_train_steps,
+    )
+    folder = RunFolder(Path(config.output_dir), config.file_stem)
+    identity = identity_of(config, found.facts.bucket_counts)
+    resumed = _resumed(config, folder, identity, steps)
+    start_values = _start_values(config, resumed)
+    folder.make()
+    warnings = tuple(_sentences(f) for f in findings if f.severity is Severity.WARNING)
+    return Plan(config, found, steps, family, folder, prompts, identity, warnings, resumed, start_values)
+
+
+def _refuse_errors(findings: Iterable[Finding]) -> None:
+    errors = [_sentences(f) for f in findings if f.severity is Severity.ERROR]
+    if errors:
+        raise ConfigError("\n".join(errors))
+
+
+def _sentences(finding: Finding) -> str:
+    return f"{finding.message} {finding.remedy}".strip()
+
+
+def _prompts(config: TrainingConfig, family: Family) -> tuple[Prompt, ...]:
+    if not config.sample_every.is_on:
+        return ()
+    prompts = read_prompts(config.sample_prompts, size=config.resolution_size)
+    if not prompts:
+        raise ConfigError(
+            "Samples are to be drawn, but `sample_prompts` holds no prompt. Write at least one, or set "
+            "`sample_every_n_epochs` and `sample_every_n_steps` to 0."
+        )
+    for name in {prompt.sampler or config.sample_sampler for prompt in prompts}:
+        try:
+            new_scheduler(name, family.process)
+        except ImportError as error:
+            raise ConfigError(f"The sampler {name!r} cannot be used here: {error}. Choose another one.") from error
+    factor = family.latent_factor * 8 if family.latent_factor >= 8 else family.latent_factor * 4
+    return tuple(replace(p, width=p.width // factor * factor, height=p.height // factor * factor) for p in prompts)
+
+
+def _resumed(
+    config: TrainingConfig, folder: RunFolder, identity: dict[str, str], steps: StepPlan
+) -> Saved | None:
+    if not config.resume:
+        folder.refuse_leftovers()
+        return None
+    saved = read_state(find_state(config.resume, folder))
+    refuse_differences(saved.progress, identity, source=saved.source)
+    if saved.progress.step >= steps.total_steps:
+        raise StateError(
+            f"The run in {saved.source} has done {saved.progress.step} steps already, and these settings ask for "
+            f"{steps.total_steps}. Raise `max_train_epochs` or `max_train_steps` to train longer."
+        )
+    return saved
+
+
+def _start_values(config: TrainingConfig, resumed: Saved | None) -> tuple[dict[str, Any], str] | None:
+    """Return the tensors of ``continue_from_lora`` and their source; a resumed run has its own."""
+    if not config.continue_from_lora or resumed:
+        return None
+    return read_lora_file(config.continue_from_lora)[0], config.continue_from_lora

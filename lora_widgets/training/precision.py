@@ -1,0 +1,55 @@
+"""Where and in which number formats training computes; decided once, here."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+
+from lora_widgets.catalog.formats import PRECISIONS, SAVE_PRECISIONS
+
+
+@dataclass(frozen=True)
+class Precision:
+    """The device, the frozen weights' dtype, and the dtype of autocast (None: no autocast).
+
+    Adapter weights, their gradients and the optimizer stay float32.
+    """
+
+    device: torch.device
+    weights: torch.dtype
+    autocast: torch.dtype | None
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Run forward passes in the chosen format."""
+        if self.autocast is None:
+            with nullcontext():
+                yield
+        else:
+            with torch.autocast(self.device.type, dtype=self.autocast):
+                yield
+
+    def new_scaler(self) -> torch.amp.GradScaler:
+        """Return a gradient scaler, which does something for fp16 only."""
+        return torch.amp.GradScaler(self.device.type, enabled=self.autocast is torch.float16)
+
+
+def choose_device() -> torch.device:
+    """Return CUDA, else Apple's GPU, else the processor."""
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    if torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def precision_of(mixed_precision: str) -> Precision:
+    """Return the formats a ``mixed_precision`` setting ("no", "fp16", "bf16") stands for."""
+    dtype: torch.dtype = getattr(torch, PRECISIONS[mixed_precision].dtype)
+    return Precision(choose_device(), dtype, None if dtype is torch.float32 else dtype)
+
+
+def save_dtype(save_precision: str) -> torch.dtype:
+    """Return the dtype of saved tensors for a ``save_precision`` setting."""
+    return getattr(torch, SAVE_PRECISIONS[save_precision].dtype)

@@ -1,0 +1,176 @@
+"""From a plan to a job: load, encode what can be encoded once, attach the adapter, load the state."""
+
+import time
+import uuid
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from lora_widgets.adapters.adapter import Adapter
+from lora_widgets.adapters.attach import attach
+from lora_widgets.config.files import save_config
+from lora_widgets.data.cache import LatentCache
+from lora_widgets.data.dataset import Dataset
+from lora_widgets.events import Event, Notice, PhaseProgress, Started
+from lora_widgets.training.control import Control
+from lora_widgets.training.metadata import RunFacts
+from lora_widgets.training.optimizers import base_rates, build_optimizer
+from lora_widgets.training.plan import Plan
+from lora_widgets.training.precision import Precision, precision_of
+from lora_widgets.training.randomness import generator_for
+from lora_widgets.training.samples import Studio
+from lora_widgets.training.text import CachedText, LiveText
+
+LOADING, CAPTIONS, PICTURES = "Loading the base model", "Encoding captions", "Encoding pictures"
+
+
+@dataclass
+class Job:
+    """A run ready to loop; ``step``, ``weights`` and ``states`` are all of it that changes beside the models."""
+
+    plan: Plan
+    precision: Precision
+    dataset: Dataset
+    text: LiveText | CachedText
+    adapter: Adapter
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    studio: Studio
+    facts: RunFacts
+    step: int = 0
+    weights: tuple[str, ...] = ()
+    states: tuple[str, ...] = ()
+    began: float = field(default_factory=time.monotonic)
+
+    def close(self) -> None:
+        """Give the base model back as it was."""
+        self.adapter.detach()
+
+    def epoch_of(self, step: int) -> int:
+        """Return the epoch (from 1) that the update ``step`` (from 0) belongs to."""
+        return step // self.plan.steps.steps_per_epoch + 1
+
+    def started(self) -> Started:
+        """Return the event that says what will run."""
+        steps, folder = self.plan.steps, self.plan.folder
+        return Started(
+            run_name=folder.stem,
+            folder=str(folder.path),
+            total_steps=steps.total_steps,
+            steps_per_epoch=steps.steps_per_epoch,
+            epochs=steps.epochs,
+            start_step=self.step,
+            modules=self.adapter.counts(),
+            parameters=self.adapter.num_parameters(),
+            device=str(self.precision.device),
+        )
+
+
+def prepare(plan: Plan, control: Control) -> Generator[Event, None, Job]:
+    """Load and encode, with progress; return the job.
+
+    Raises:
+        Stopped: the user asked for it meanwhile.
+    """
+    config, family, precision = plan.config, plan.family, precision_of(plan.config.mixed_precision)
+    yield from _notices(plan)
+    dataset = Dataset(plan.found.scan.images, plan.found.plan, config, seed=config.seed)
+    text = yield from _prepare_text(plan, dataset, precision, control)
+    yield from _load(plan, precision, "vae")
+    if config.latents_are_cached:
+        yield from _cache_latents(plan, dataset, precision, control)
+    yield from _load(plan, precision, "denoiser")
+    control.leave_if_stopping()
+    adapter = attach(family, config, generator=generator_for(config.seed, "adapter"))
+    adapter.to(precision.device)
+    if config.gradient_checkpointing:
+        family.enable_gradient_checkpointing(unet=True, text_encoder=config.trains_text_encoder)
+    if plan.start_values:
+        tensors, source = plan.start_values
+        yield from (Notice("warning", note) for note in adapter.load_tensors(tensors, source=source))
+    optimizer = build_optimizer(config, adapter.parameters_of(), rates=base_rates(config))
+    studio = Studio(
+        family=family,
+        adapter=adapter,
+        precision=precision,
+        embed=text.one,
+        prompts=plan.prompts,
+        sampler=config.sample_sampler,
+        seed=config.seed,
+        folder=plan.folder.samples,
+        stem=plan.folder.stem,
+    )
+    facts = RunFacts(
+        config=config,
+        scan=plan.found.scan,
+        buckets=plan.found.plan,
+        steps=plan.steps,
+        identity=family.identity(),
+        session=uuid.uuid4().hex,
+        started_at=time.time(),
+    )
+    job = Job(plan, precision, dataset, text, adapter, optimizer, precision.new_scaler(), studio, facts)
+    _go_on(job)
+    save_config(config, plan.folder.config)
+    return job
+
+
+def encode_pixels(plan: Plan, pixels: Tensor, precision: Precision, generator: torch.Generator) -> Tensor:
+    """Return latents of pixels on the training device, a few pictures at a time (``vae_batch_size``)."""
+    family, at_once = plan.family, plan.config.vae_batch_size
+    parts = pixels.to(precision.device).split(at_once)
+    return torch.cat([family.encode_images(part, generator=generator) for part in parts])
+
+
+def _notices(plan: Plan) -> Iterator[Event]:
+    for sentence in (*plan.warnings, *plan.found.facts.skipped, *plan.found.scan.notes):
+        yield Notice("warning", sentence)
+    if plan.resumed:
+        yield Notice("info", f"Going on after step {plan.resumed.progress.step} from {plan.resumed.source.name}.")
+
+
+def _load(plan: Plan, precision: Precision, part: str) -> Iterator[Event]:
+    parts = ("text_encoder", "vae", "denoiser")
+    yield PhaseProgress(LOADING, parts.index(part), len(parts))
+    getattr(plan.family, f"load_{part}")(precision.device, precision.weights)
+    yield PhaseProgress(LOADING, parts.index(part) + 1, len(parts))
+
+
+def _prepare_text(
+    plan: Plan, dataset: Dataset, precision: Precision, control: Control
+) -> Generator[Event, None, LiveText | CachedText]:
+    config = plan.config
+    yield from _load(plan, precision, "text_encoder")
+    live = LiveText(plan.family, precision, skip=config.clip_layers_skipped, trains=config.trains_text_encoder)
+    captions = dataset.all_captions()
+    if not config.cache_text_encoder_outputs or config.trains_text_encoder or captions is None:
+        return live
+    cached, prompts = CachedText(), {text for p in plan.prompts for text in (p.text, p.negative)}
+    for done, total in cached.fill(sorted(captions | prompts), live):
+        control.leave_if_stopping()
+        yield PhaseProgress(CAPTIONS, done, total)
+    plan.family.unload("text_encoder")
+    return cached
+
+
+def _cache_latents(plan: Plan, dataset: Dataset, precision: Precision, control: Control) -> Iterator[Event]:
+    cache, generator = LatentCache(), generator_for(plan.config.seed, "latents")
+    encode = lambda pixels: encode_pixels(plan, pixels, precision, generator)  # noqa: E731
+    for done, total in cache.fill(dataset, encode, batch_size=plan.config.vae_batch_size):
+        control.leave_if_stopping()
+        yield PhaseProgress(PICTURES, done, total)
+    dataset.use_latents(cache)
+    if not plan.prompts:
+        plan.family.unload("vae")
+
+
+def _go_on(job: Job) -> None:
+    """Load the state of a resumed run."""
+    if not (saved := job.plan.resumed):
+        return
+    job.adapter.load_tensors(saved.adapter, source=str(saved.source))
+    job.optimizer.load_state_dict(saved.optimizer)
+    job.scaler.load_state_dict(saved.scaler)
+    job.step, job.weights, job.states = saved.progress.step, saved.progress.weights, saved.progress.states

@@ -1,0 +1,116 @@
+"""Drawing sample pictures with what is being trained, without disturbing it."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from lora_widgets.adapters.adapter import Adapter
+from lora_widgets.catalog.samplers import SAMPLERS
+from lora_widgets.data.randomness import seed_for
+from lora_widgets.errors import ConfigError
+from lora_widgets.events import Event, PhaseProgress, SampleReady
+from lora_widgets.families.family import Family, TextEmbedding
+from lora_widgets.training.precision import Precision
+from lora_widgets.training.prompts import Prompt
+
+PHASE = "Drawing samples"
+
+
+@dataclass(frozen=True)
+class Studio:
+    """Everything needed to draw: the model's parts, where pictures go, and what they are called."""
+
+    family: Family
+    adapter: Adapter
+    precision: Precision
+    embed: Callable[[str], TextEmbedding]
+    prompts: tuple[Prompt, ...]
+    sampler: str
+    seed: int
+    folder: Path
+    stem: str
+
+    def draw_all(self, *, step: int, epoch: int, untouched: bool) -> Iterator[Event]:
+        """Draw every prompt; ``untouched`` leaves the adapter out, for the picture to compare with."""
+        if not self.prompts:
+            return
+        for index, prompt in enumerate(self.prompts):
+            yield PhaseProgress(PHASE, index, len(self.prompts))
+            seed = prompt.seed if prompt.seed is not None else seed_for(self.seed, "sample", index) % 2**32
+            with self.adapter.disabled() if untouched else nullcontext():
+                picture = self.draw(prompt, seed=seed)
+            path = self._path(step, index, seed)
+            picture.save(path)
+            yield SampleReady(step, epoch, index, prompt.text, seed, str(path))
+        yield PhaseProgress(PHASE, len(self.prompts), len(self.prompts))
+
+    def draw(self, prompt: Prompt, *, seed: int) -> Image.Image:
+        """Draw one picture; the same seed gives the same noise at every step of training."""
+        self.adapter.mode(training=False)
+        try:
+            with torch.no_grad(), self.precision.computing():
+                latents = self._sample(prompt, torch.Generator().manual_seed(seed))
+                pixels = self.family.decode(latents)
+        finally:
+            self.adapter.mode(training=True)
+        return to_image(pixels[0])
+
+    def _sample(self, prompt: Prompt, generator: torch.Generator) -> Tensor:
+        """Return latents (1, C, h, w) by classifier-free guidance (Ho and Salimans 2022, arXiv:2207.12598)."""
+        scheduler = new_scheduler(prompt.sampler or self.sampler, self.family.process)
+        scheduler.set_timesteps(prompt.steps)
+        factor, device = self.family.latent_factor, self.precision.device
+        shape = (1, self.family.latent_channels, prompt.height // factor, prompt.width // factor)
+        latents = torch.randn(shape, generator=generator).to(device) * scheduler.init_noise_sigma
+        guided = prompt.scale != 1.0
+        words = [self.embed(prompt.negative), self.embed(prompt.text)] if guided else [self.embed(prompt.text)]
+        text = TextEmbedding.cat(words).to(device)
+        for time_ in scheduler.timesteps:
+            given = scheduler.scale_model_input(latents, time_).expand(len(words), -1, -1, -1)
+            estimate = self.family.predict(given, time_.to(device).expand(len(words)), text).float()
+            if guided:
+                without, asked = estimate.chunk(2)
+                estimate = without + prompt.scale * (asked - without)
+            latents = scheduler.step(estimate, time_, latents, **_extra(scheduler, generator)).prev_sample
+        return latents
+
+    def _path(self, step: int, index: int, seed: int) -> Path:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        stamp = time.strftime("%Y%m%d%H%M%S")
+        return self.folder / f"{self.stem}_{step:06d}_{index:02d}_{stamp}_{seed}.png"
+
+
+def new_scheduler(name: str, process: Any) -> Any:
+    """Return a fresh diffusers scheduler for a sampler's name, over the betas training uses.
+
+    Raises:
+        ConfigError: the sampler is unknown.
+    """
+    if name not in SAMPLERS:
+        raise ConfigError(f"The sampler {name!r} is unknown. Choose one of: {', '.join(SAMPLERS)}.")
+    row = SAMPLERS[name]
+    module, _, cls = row.import_path.rpartition(".")
+    return getattr(import_module(module), cls)(
+        trained_betas=process.betas.tolist(), prediction_type=process.prediction, **row.arguments
+    )
+
+
+def to_image(pixels: Tensor) -> Image.Image:
+    """Return a picture of pixels (3, H, W) in [-1, 1]."""
+    levels = ((pixels.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
+    return Image.fromarray(levels.permute(1, 2, 0).cpu().numpy())
+
+
+def _extra(scheduler: Any, generator: torch.Generator) -> dict[str, Any]:
+    """Return the generator for schedulers whose steps add noise."""
+    import inspect
+
+    return {"generator": generator} if "generator" in inspect.signature(scheduler.step).parameters else {}

@@ -1,0 +1,37 @@
+"""`iter_training`: the whole engine as one generator."""
+
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+from lora_widgets.config.training_config import TrainingConfig
+from lora_widgets.events import Event, Finished, PhaseProgress
+from lora_widgets.training.control import Control, Stopped
+from lora_widgets.training.loop import run_loop
+from lora_widgets.training.plan import make_plan
+from lora_widgets.training.prepare import prepare
+
+CHECKING = "Looking at the pictures"
+
+
+def iter_training(config: TrainingConfig, control: Control | None = None) -> Iterator[Event]:
+    """Train, yielding what happens; the caller decides whether to look.
+
+    Between steps ``control`` may ask to wait or to stop. Closing the generator stops the run too; weights and
+    state are saved either way.
+
+    Raises:
+        LoraWidgetsError: the configuration cannot work (before any model is loaded), or training broke down.
+    """
+    control, began = control or Control(), time.monotonic()
+    yield PhaseProgress(CHECKING, 0, 1)
+    plan = make_plan(config)
+    yield PhaseProgress(CHECKING, 1, 1)
+    try:
+        job = yield from prepare(plan, control)
+    except Stopped:
+        yield Finished("stopped", 0, plan.steps.total_steps, time.monotonic() - began, ())
+        return
+    with closing(job):
+        yield job.started()
+        yield from run_loop(job, control)

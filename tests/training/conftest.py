@@ -1,0 +1,38 @@
+"""Short runs of the engine on the tiny model."""
+
+import pytest
+
+from lora_widgets.config.training_config import TrainingConfig
+
+
+@pytest.fixture
+def make_config(tiny_sd15, tiny_dataset, tmp_path):
+    """Return a function that makes a quick configuration, with changes."""
+
+    def make(**changes):
+        values = {
+            "project_name": "tiny",
+            "model_type": "SD1.5",
+            "pretrained_model_name_or_path": str(tiny_sd15),
+            "train_data_dir": str(tiny_dataset),
+            "output_dir": str(tmp_path / "out"),
+            "resolution": 64,
+            "min_bucket_reso": 64,
+            "max_bucket_reso": 64,
+            "train_batch_size": 4,
+            "max_train_steps": 4,
+            "network_dim": 4,
+            "network_alpha": 4,
+            "optimizer_type": "AdamW",
+            "clip_skip": 1,
+            "mixed_precision": "no",
+            "save_precision": "float",
+            "gradient_checkpointing": False,
+            "cache_latents": True,
+            "shuffle_caption": False,
+            "lr_warmup_ratio": 0.0,
+            "save_every_n_epochs": 0,
+        }
+        return TrainingConfig(**(values | changes))
+
+    return make
