@@ -25,7 +25,21 @@ _HOMES = {
     "LoraWidgetsError": "lora_widgets.errors",
 }
 
-__all__ = [*sorted(_HOMES), "__version__"]  # noqa: PLE0604 - names are resolved by __getattr__
+__all__ = [
+    "Control",
+    "Facts",
+    "LoraWidgetsError",
+    "Run",
+    "TrainingConfig",
+    "check",
+    "demo_config",
+    "iter_training",
+    "load_config",
+    "save_config",
+    "start",
+    "train",
+    "validate_training_config",
+]
 
 if TYPE_CHECKING:
     from lora_widgets.config.files import load_config, save_config

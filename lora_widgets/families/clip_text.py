@@ -46,7 +46,7 @@ def _final_layer_norm(encoder: nn.Module) -> nn.LayerNorm:
 
 
 def enable_checkpointing(encoder: Any, **arguments: bool) -> None:
-    """Let the layers recompute their activations; transformers 5 renamed the method and deprecates the old name."""
+    """Let the layers recompute activations; transformers 5 renamed the method and deprecates the old name."""
     if hasattr(encoder, "activation_checkpointing_enable"):
         encoder.activation_checkpointing_enable(activation_checkpointing_kwargs=arguments)
     else:

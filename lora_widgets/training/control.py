@@ -3,7 +3,7 @@
 import threading
 
 
-class Stopped(Exception):  # noqa: N818 - not an error: the user asked for it
+class Stopped(Exception):
     """A stop was asked for before the first step; nothing was trained, so nothing is saved."""
 
 

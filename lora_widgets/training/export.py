@@ -29,11 +29,14 @@ def write_weights(
         same = _reads_as(path, ready)
     except (OSError, SafetensorError) as error:
         raise TrainingError(
-            f"{path} could not be written ({error}). Free some disk space or choose another `output_dir`, then "
+            f"{path} could not be written ({error}). Free some disk space or choose another "
+            f"`output_dir`, then "
             "resume from the last state."
         ) from error
     if not same:
-        raise TrainingError(f"{path} reads back differently from what was written. Check the disk of `output_dir`.")
+        raise TrainingError(
+            f"{path} reads back differently from what was written. Check the disk of `output_dir`."
+        )
 
 
 def write_atomically(path: Path, content: bytes) -> None:

@@ -83,7 +83,8 @@ class RunFolder:
             probe.unlink()
         except OSError as error:
             raise ConfigError(
-                f"`output_dir` is {str(self.path)!r}, but nothing can be written there ({error.strerror or error}). "
+                f"`output_dir` is {str(self.path)!r}, but nothing can be written there "
+                f"({error.strerror or error}). "
                 "Choose a folder you may write to."
             ) from error
 
@@ -95,8 +96,10 @@ class RunFolder:
         """
         if found := self.leftovers():
             raise ConfigError(
-                f"`output_dir` {str(self.path)!r} already holds a run called {self.stem!r} ({found[0].name} and "
-                f"{len(found) - 1} more). Set `output_name` to {free_stem(self)!r} for a new run beside it, or "
+                f"`output_dir` {str(self.path)!r} already holds a run called {self.stem!r} "
+                f"({found[0].name} and "
+                f"{len(found) - 1} more). Set `output_name` to {free_stem(self)!r} for a new run "
+                f"beside it, or "
                 '`resume` to "latest" to go on with it.'
             )
 
@@ -110,7 +113,7 @@ def free_stem(folder: RunFolder) -> str:
 
 
 def expired(existing: Sequence[str], keep: int) -> tuple[str, ...]:
-    """Return the names to delete so that the newest ``keep`` stay; ``existing`` is oldest first, 0 keeps all."""
+    """Return the names to delete so that the newest ``keep`` stay; oldest come first, 0 keeps all."""
     return tuple(existing[:-keep]) if keep > 0 else ()
 
 

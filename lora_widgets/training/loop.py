@@ -47,7 +47,9 @@ def run_loop(job: Job, control: Control) -> Iterator[Event]:
                 yield from _one_step(job, batches, since=last)
                 last = time.perf_counter()
                 if config.sample_every.due(job.step, steps_per_epoch=per_epoch):
-                    yield from job.studio.draw_all(step=job.step, epoch=job.epoch_of(job.step - 1), untouched=False)
+                    yield from job.studio.draw_all(
+                        step=job.step, epoch=job.epoch_of(job.step - 1), untouched=False
+                    )
                 yield from save_if_due(job)
         except GeneratorExit:
             for _ in save_end(job):
@@ -71,7 +73,9 @@ def _one_step(job: Job, batches: Iterator[Batch], *, since: float) -> Iterator[E
     result = train_step(job, step, batches)
     job.step = step + 1
     if result.skipped:
-        yield Notice("info", f"Step {step + 1}: gradients overflowed in fp16, so the scaler skipped the update.")
+        yield Notice(
+            "info", f"Step {step + 1}: gradients overflowed in fp16, so the scaler skipped the update."
+        )
     yield StepDone(
         step=step + 1,
         epoch=job.epoch_of(step),

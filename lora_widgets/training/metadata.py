@@ -1,4 +1,4 @@
-"""What a LoRA file says about itself: kohya's ``ss_*``, ``sshs_*`` and the ``modelspec.*`` of SAI's specification.
+"""What a LoRA file says about itself: kohya's ``ss_*`` and ``sshs_*``, and SAI's ``modelspec.*``.
 
 All values are text. Programs read the trigger words, the base model and the rank from here; paths of the
 user's computer and secrets never get in.
@@ -9,7 +9,7 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import lora_widgets
 from lora_widgets.catalog.optimizers import OPTIMIZERS
@@ -20,7 +20,14 @@ from lora_widgets.data.buckets import BucketPlan
 from lora_widgets.data.scan import Scan
 
 CONFIG_KEY = "lora_widgets.config"
-_MINIMAL = ("ss_v2", "ss_base_model_version", "ss_network_module", "ss_network_dim", "ss_network_alpha", "ss_network_args")
+_MINIMAL = (
+    "ss_v2",
+    "ss_base_model_version",
+    "ss_network_module",
+    "ss_network_dim",
+    "ss_network_alpha",
+    "ss_network_args",
+)
 _MEBIBYTE = 0x100000
 
 
@@ -170,7 +177,7 @@ def _tag_frequency(scan: Scan) -> dict[str, dict[str, int]]:
 
 def _bucket_info(facts: RunFacts) -> dict[str, object]:
     placed = list(zip(facts.buckets.placements, facts.scan.images, strict=True))
-    counts = Counter({bucket: 0 for bucket in facts.buckets.buckets})
+    counts = Counter(dict.fromkeys(facts.buckets.buckets, 0))
     for placement, image in placed:
         counts[placement.bucket] += image.repeats
     errors = [abs(i.size[0] / i.size[1] - p.bucket.width / p.bucket.height) for p, i in placed]
@@ -200,7 +207,7 @@ def _modelspec(facts: RunFacts) -> dict[str, str]:
         "modelspec.implementation": "https://github.com/Stability-AI/generative-models",
         "modelspec.title": config.file_stem,
         "modelspec.resolution": f"{width}x{height}",
-        "modelspec.date": datetime.fromtimestamp(facts.started_at, tz=timezone.utc).strftime("%Y-%m-%dT%H:%M:%S"),
+        "modelspec.date": datetime.fromtimestamp(facts.started_at, tz=UTC).strftime("%Y-%m-%dT%H:%M:%S"),
         "modelspec.prediction_type": identity["modelspec.prediction_type"],
         "modelspec.encoder_layer": str(config.clip_layers_skipped),
     }

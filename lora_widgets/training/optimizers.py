@@ -29,7 +29,8 @@ def optimizer_class(settings: Optimizer) -> type[torch.optim.Optimizer]:
         return getattr(import_module(module), name)
     except ImportError as error:
         raise ConfigError(
-            f"`optimizer_type` is {row.name}, which needs the package {row.package}, but it cannot be imported "
+            f"`optimizer_type` is {row.name}, which needs the package {row.package}, but it cannot be "
+            f"imported "
             f"({error}). Install it with: pip install {row.package}"
         ) from error
 
@@ -54,7 +55,8 @@ def optimizer_keywords(settings: Optimizer) -> dict[str, Any]:
         cls([nn.Parameter(torch.zeros(1))], lr=1e-3, **keywords)
     except (TypeError, ValueError, RuntimeError, IndexError) as error:
         raise ConfigError(
-            f"`optimizer_args` is {settings.optimizer_args!r}, but {row.name} cannot be made with it: {error}. "
+            f"`optimizer_args` is {settings.optimizer_args!r}, but {row.name} cannot be made with it: "
+            f"{error}. "
             "Correct the value or leave the argument out."
         ) from error
     return keywords
@@ -78,7 +80,7 @@ def base_rates(settings: LearningRate) -> dict[str, float]:
 
 
 def rates_at(settings: LearningRate, step: int, *, total: int) -> dict[str, float]:
-    """Return each component's learning rate for the update ``step`` (from 0): a pure function, so resumable."""
+    """Return each component's learning rate for the update ``step`` (from 0)."""
     factor = LR_SCHEDULES[settings.lr_scheduler].factor
     return {
         name: rate * factor(step, settings.schedule_shape(total, base_lr=rate))
@@ -97,5 +99,6 @@ def _refuse_unknown(row: OptimizerRow, given: Mapping[str, object], known: Mappi
         if name in _OWN or name not in known:
             choices = ", ".join(sorted(set(known) - {*_OWN, "self"}))
             raise ConfigError(
-                f"`optimizer_args` gives {name!r}, but {row.name} has no such argument to set there. It has: {choices}."
+                f"`optimizer_args` gives {name!r}, but {row.name} has no such argument to set there. "
+                f"It has: {choices}."
             )

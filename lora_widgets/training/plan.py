@@ -88,9 +88,13 @@ def _prompts(config: TrainingConfig, family: Family) -> tuple[Prompt, ...]:
         try:
             new_scheduler(name, family.process)
         except ImportError as error:
-            raise ConfigError(f"The sampler {name!r} cannot be used here: {error}. Choose another one.") from error
+            raise ConfigError(
+                f"The sampler {name!r} cannot be used here: {error}. Choose another one."
+            ) from error
     factor = family.latent_factor * 8 if family.latent_factor >= 8 else family.latent_factor * 4
-    return tuple(replace(p, width=p.width // factor * factor, height=p.height // factor * factor) for p in prompts)
+    return tuple(
+        replace(p, width=p.width // factor * factor, height=p.height // factor * factor) for p in prompts
+    )
 
 
 def _resumed(
@@ -103,7 +107,8 @@ def _resumed(
     refuse_differences(saved.progress, identity, source=saved.source)
     if saved.progress.step >= steps.total_steps:
         raise StateError(
-            f"The run in {saved.source} has done {saved.progress.step} steps already, and these settings ask for "
+            f"The run in {saved.source} has done {saved.progress.step} steps already, and these "
+            f"settings ask for "
             f"{steps.total_steps}. Raise `max_train_epochs` or `max_train_steps` to train longer."
         )
     return saved

@@ -28,7 +28,7 @@ LOADING, CAPTIONS, PICTURES = "Loading the base model", "Encoding captions", "En
 
 @dataclass
 class Job:
-    """A run ready to loop; ``step``, ``weights`` and ``states`` are all of it that changes beside the models."""
+    """A run ready to loop; beside the models, ``step``, ``weights`` and ``states`` are what changes."""
 
     plan: Plan
     precision: Precision
@@ -128,7 +128,9 @@ def _notices(plan: Plan) -> Iterator[Event]:
     for sentence in (*plan.warnings, *plan.found.facts.skipped, *plan.found.scan.notes):
         yield Notice("warning", sentence)
     if plan.resumed:
-        yield Notice("info", f"Going on after step {plan.resumed.progress.step} from {plan.resumed.source.name}.")
+        yield Notice(
+            "info", f"Going on after step {plan.resumed.progress.step} from {plan.resumed.source.name}."
+        )
 
 
 def _load(plan: Plan, precision: Precision, part: str) -> Iterator[Event]:
@@ -143,7 +145,9 @@ def _prepare_text(
 ) -> Generator[Event, None, LiveText | CachedText]:
     config = plan.config
     yield from _load(plan, precision, "text_encoder")
-    live = LiveText(plan.family, precision, skip=config.clip_layers_skipped, trains=config.trains_text_encoder)
+    live = LiveText(
+        plan.family, precision, skip=config.clip_layers_skipped, trains=config.trains_text_encoder
+    )
     captions = dataset.all_captions()
     if not config.cache_text_encoder_outputs or config.trains_text_encoder or captions is None:
         return live

@@ -7,13 +7,13 @@ from pathlib import Path
 from lora_widgets.errors import ConfigError
 
 MIN_SIDE, MAX_STEPS = 64, 1000
-_OPTION = re.compile(r"\s*([a-z]+)\s+(.+?)\s*", re.IGNORECASE | re.DOTALL)
+_OPTION = re.compile(r"([a-z]+)\s+(.+?)\s*", re.IGNORECASE | re.DOTALL)
 _FILE = re.compile(r"[^\n]*\.(txt|toml|json)\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Prompt:
-    """One picture to draw: sides in pixels, ``scale`` the guidance, ``seed`` None for one of the run's own."""
+    """One picture to draw: sides in pixels, ``scale`` the guidance, ``seed`` None for the run's own."""
 
     text: str
     width: int
@@ -26,7 +26,7 @@ class Prompt:
 
 
 def read_prompts(setting: str | None, *, size: tuple[int, int]) -> tuple[Prompt, ...]:
-    """Return the prompts of a ``sample_prompts`` setting: lines of text, or the path of a .txt file with them.
+    """Return the prompts of a ``sample_prompts`` setting: lines of text, or the path of a .txt file.
 
     Empty lines and lines that begin with # are left out. ``size`` is the default (width, height).
 
@@ -62,28 +62,35 @@ def _with_option(prompt: Prompt, name: str, value: str) -> Prompt:
         return replace(prompt, sampler=value)
     if name == "l" and re.fullmatch(r"\d+(\.\d*)?|\.\d+", value):
         return replace(prompt, scale=float(value))
-    if not value.isascii() or not value.isdigit():
-        return prompt
-    number = int(value)
-    if name in ("w", "h"):
-        side = max(MIN_SIDE, number - number % 8)
-        return replace(prompt, width=side) if name == "w" else replace(prompt, height=side)
-    if name == "s":
-        return replace(prompt, steps=min(MAX_STEPS, max(1, number)))
-    return replace(prompt, seed=number) if name == "d" else prompt
+    if value.isascii() and value.isdigit():
+        return _with_number(prompt, name, int(value))
+    return prompt
+
+
+def _with_number(prompt: Prompt, name: str, number: int) -> Prompt:
+    side = max(MIN_SIDE, number - number % 8)
+    changes = {
+        "w": {"width": side},
+        "h": {"height": side},
+        "s": {"steps": min(MAX_STEPS, max(1, number))},
+        "d": {"seed": number},
+    }
+    return replace(prompt, **changes.get(name, {}))
 
 
 def _read(path: Path) -> str:
     if path.suffix.lower() != ".txt":
         raise ConfigError(
-            f"`sample_prompts` is {str(path)!r}; this version reads .txt files with one prompt a line, or the "
+            f"`sample_prompts` is {str(path)!r}; this version reads .txt files with one prompt a "
+            f"line, or the "
             "prompts themselves. Write them into a .txt file."
         )
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(
-            f"`sample_prompts` is {str(path)!r}, but that file cannot be read ({error.strerror or error}). Check "
+            f"`sample_prompts` is {str(path)!r}, but that file cannot be read "
+            f"({error.strerror or error}). Check "
             "the path, or write the prompts themselves, one a line."
         ) from error
     except UnicodeDecodeError as error:

@@ -107,7 +107,7 @@ class Run:
                 self._count(event, now - last)
                 self._tell(event)
                 last = time.perf_counter()
-        except BaseException as error:  # noqa: BLE001 - the thread's boundary: kept for wait(), told as an event
+        except BaseException as error:
             self.error = error
             self._tell(self._failed(error))
         finally:

@@ -64,28 +64,52 @@ class Studio:
         return to_image(pixels[0])
 
     def _sample(self, prompt: Prompt, generator: torch.Generator) -> Tensor:
-        """Return latents (1, C, h, w) by classifier-free guidance (Ho and Salimans 2022, arXiv:2207.12598)."""
-        scheduler = new_scheduler(prompt.sampler or self.sampler, self.family.process)
-        scheduler.set_timesteps(prompt.steps)
+        """Return latents (1, C, h, w) of a prompt."""
         factor, device = self.family.latent_factor, self.precision.device
         shape = (1, self.family.latent_channels, prompt.height // factor, prompt.width // factor)
-        latents = torch.randn(shape, generator=generator).to(device) * scheduler.init_noise_sigma
-        guided = prompt.scale != 1.0
-        words = [self.embed(prompt.negative), self.embed(prompt.text)] if guided else [self.embed(prompt.text)]
-        text = TextEmbedding.cat(words).to(device)
-        for time_ in scheduler.timesteps:
-            given = scheduler.scale_model_input(latents, time_).expand(len(words), -1, -1, -1)
-            estimate = self.family.predict(given, time_.to(device).expand(len(words)), text).float()
-            if guided:
-                without, asked = estimate.chunk(2)
-                estimate = without + prompt.scale * (asked - without)
-            latents = scheduler.step(estimate, time_, latents, **_extra(scheduler, generator)).prev_sample
-        return latents
+        scheduler = new_scheduler(prompt.sampler or self.sampler, self.family.process)
+        scheduler.set_timesteps(prompt.steps)
+        noise = torch.randn(shape, generator=generator).to(device)
+        asked = self.embed(prompt.text).to(device)
+        unasked = None if prompt.scale == 1.0 else self.embed(prompt.negative).to(device)
+        guidance = Guidance(asked, unasked, prompt.scale)
+        return sample_latents(self.family, scheduler, noise, guidance=guidance, generator=generator)
 
     def _path(self, step: int, index: int, seed: int) -> Path:
         self.folder.mkdir(parents=True, exist_ok=True)
         stamp = time.strftime("%Y%m%d%H%M%S")
         return self.folder / f"{self.stem}_{step:06d}_{index:02d}_{stamp}_{seed}.png"
+
+
+@dataclass(frozen=True)
+class Guidance:
+    """What B pictures should show, what they should not (None: unguided), and how strongly."""
+
+    asked: TextEmbedding
+    unasked: TextEmbedding | None
+    scale: float
+
+
+def sample_latents(
+    family: Family, scheduler: Any, noise: Tensor, *, guidance: Guidance, generator: torch.Generator
+) -> Tensor:
+    """Return latents (B, C, h, w) drawn from ``noise`` of that shape by the scheduler's steps.
+
+    Guidance is classifier-free (Ho and Salimans 2022, arXiv:2207.12598, eq. 6, scale = 1 + w). ``generator``
+    is for schedulers whose steps add noise.
+    """
+    latents = noise * scheduler.init_noise_sigma
+    unasked, extra = guidance.unasked, _extra(scheduler, generator)
+    text = guidance.asked if unasked is None else TextEmbedding.cat([unasked, guidance.asked])
+    for time_ in scheduler.timesteps:
+        given = scheduler.scale_model_input(latents, time_)
+        given = given if unasked is None else torch.cat([given, given])
+        estimate = family.predict(given, time_.to(noise.device).expand(len(given)), text).float()
+        if unasked is not None:
+            without, asked = estimate.chunk(2)
+            estimate = without + guidance.scale * (asked - without)
+        latents = scheduler.step(estimate, time_, latents, **extra).prev_sample
+    return latents
 
 
 def new_scheduler(name: str, process: Any) -> Any:

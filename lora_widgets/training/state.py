@@ -1,6 +1,6 @@
-"""What resuming needs, written and read: step, adapter, optimizer, scaler. Everything else follows from the step.
+"""What resuming needs: step, adapter, optimizer, scaler. Everything else follows from the step.
 
-A state is a folder: ``state.json``, ``adapter.safetensors`` (float32), ``optimizer.pt`` and the configuration.
+A state is a folder: ``state.json``, ``adapter.safetensors`` (float32), ``optimizer.pt``, ``config.toml``.
 """
 
 import json
@@ -61,7 +61,9 @@ class Saved:
 
 def identity_of(config: TrainingConfig, bucket_counts: tuple[int, ...]) -> dict[str, str]:
     """Return what must be equal for a run to be continued, as text."""
-    return {name: str(getattr(config, name)) for name in _IDENTITY} | {"pictures per bucket": str(bucket_counts)}
+    return {name: str(getattr(config, name)) for name in _IDENTITY} | {
+        "pictures per bucket": str(bucket_counts)
+    }
 
 
 def write_state(
@@ -73,11 +75,13 @@ def write_state(
     scaler: Mapping[str, Any],
     config: TrainingConfig,
 ) -> None:
-    """Write a state folder: under another name first, so that a crash leaves the older one of this name whole."""
+    """Write a state folder; a crash in between leaves the older one of this name whole."""
     fresh = path.with_name(f".{path.name}.part")
     shutil.rmtree(fresh, ignore_errors=True)
     fresh.mkdir(parents=True)
-    save_file({name: t.detach().cpu().contiguous() for name, t in adapter.items()}, fresh / "adapter.safetensors")
+    save_file(
+        {name: t.detach().cpu().contiguous() for name, t in adapter.items()}, fresh / "adapter.safetensors"
+    )
     torch.save({"optimizer": dict(optimizer), "scaler": dict(scaler)}, fresh / "optimizer.pt")
     save_config(config, fresh / "config.toml")
     (fresh / "state.json").write_text(json.dumps(asdict(progress), indent=1), encoding="utf-8")
@@ -101,14 +105,16 @@ def read_progress(path: Path) -> Progress:
         content = json.loads((path / "state.json").read_text(encoding="utf-8"))
         if content["version"] != VERSION:
             raise StateError(
-                f"The state {path} has version {content['version']}, but this program reads version {VERSION}. "
+                f"The state {path} has version {content['version']}, but this program reads version "
+                f"{VERSION}. "
                 "Resume it with the program that wrote it, or set `continue_from_lora` to its last weights."
             )
         lists = {name: tuple(content[name]) for name in ("weights", "states")}
         return Progress(step=int(content["step"]), identity=dict(content["identity"]), **lists)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StateError(
-            f"`resume` is {str(path)!r}, which is no complete state folder ({error}). Choose a folder whose name "
+            f"`resume` is {str(path)!r}, which is no complete state folder ({error}). Choose a folder "
+            f"whose name "
             'ends with "-state", or "latest".'
         ) from error
 
@@ -151,10 +157,15 @@ def refuse_differences(saved: Progress, now: Mapping[str, str], *, source: Path)
     Raises:
         StateError: a setting that defines the run differs; the text lists all that do.
     """
-    differing = [f"{name}: {saved.identity.get(name)} then, {value} now" for name, value in now.items() if saved.identity.get(name) != value]
+    differing = [
+        f"{name}: {saved.identity.get(name)} then, {value} now"
+        for name, value in now.items()
+        if saved.identity.get(name) != value
+    ]
     if differing:
         raise StateError(
-            f"The run in {source} cannot go on with these settings, because they differ: {'; '.join(differing)}. "
+            f"The run in {source} cannot go on with these settings, because they differ: "
+            f"{'; '.join(differing)}. "
             "Set them back, or start a new run with `continue_from_lora`."
         )
 

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from lora_widgets.config.findings import Facts, check
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.data.facts import facts_for
-from lora_widgets.config.findings import Facts, check
 from lora_widgets.errors import TrainingError
 from lora_widgets.events import Finished, Notice, PhaseProgress, SampleReady, Saved, Started, StepDone
 from lora_widgets.families.family import open_family
@@ -45,7 +45,11 @@ def test_only_the_newest_state_is_kept_unless_states_are_wanted(make_config, tmp
 
 def test_only_the_last_epochs_are_kept(make_config, tmp_path):
     config = make_config(
-        train_batch_size=16, max_train_steps=0, max_train_epochs=5, save_every_n_epochs=1, save_last_n_epochs=2
+        train_batch_size=16,
+        max_train_steps=0,
+        max_train_epochs=5,
+        save_every_n_epochs=1,
+        save_last_n_epochs=2,
     )
     events = list(iter_training(config))
     assert len(steps_of(events)) == 5
@@ -71,13 +75,17 @@ def test_cached_text_gives_the_losses_of_live_text(make_config):
     frozen = {"text_encoder_lr": 0.0}
     live = steps_of(iter_training(make_config(**frozen, output_name="live")))
     cached = make_config(**frozen, output_name="cached", cache_text_encoder_outputs=True)
-    assert [e.loss for e in steps_of(iter_training(cached))] == pytest.approx([e.loss for e in live], rel=1e-5)
+    assert [e.loss for e in steps_of(iter_training(cached))] == pytest.approx(
+        [e.loss for e in live], rel=1e-5
+    )
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_half_precision_stays_near_full_precision(make_config, precision):
     full = steps_of(iter_training(make_config(output_name="full")))
-    half = steps_of(iter_training(make_config(output_name="half", mixed_precision=precision, no_half_vae=True)))
+    half = steps_of(
+        iter_training(make_config(output_name="half", mixed_precision=precision, no_half_vae=True))
+    )
     assert [e.loss for e in half] == pytest.approx([e.loss for e in full], rel=0.05)
 
 
@@ -104,7 +112,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_a_remedy(make_config):
 
 
 @pytest.fixture(scope="module")
-def quick_family(tiny_sd15):
+def quick_family(tiny_sd15):  # noqa: C901 - a stand-in of many small methods
     """The tiny model, loaded once; its denoiser answers at once, with a gradient for the adapter."""
     from types import SimpleNamespace
 
@@ -146,14 +154,18 @@ def quick_family(tiny_sd15):
 
 
 @given(
-    images=st.lists(st.tuples(st.integers(64, 200), st.integers(64, 200), st.integers(1, 3)), min_size=1, max_size=7),
+    images=st.lists(
+        st.tuples(st.integers(64, 200), st.integers(64, 200), st.integers(1, 3)), min_size=1, max_size=7
+    ),
     batch=st.integers(1, 5),
     accumulation=st.integers(1, 4),
     epochs=st.integers(1, 3),
     max_steps=st.sampled_from([0, 0, 1, 5, 9]),
 )
 @settings(max_examples=50)
-def test_steps_shown_are_steps_run(tmp_path_factory, quick_family, images, batch, accumulation, epochs, max_steps):
+def test_steps_shown_are_steps_run(
+    tmp_path_factory, quick_family, images, batch, accumulation, epochs, max_steps
+):
     root = tmp_path_factory.mktemp("shown")
     for number, (width, height, repeats) in enumerate(images):
         folder = root / "pictures" / f"{repeats}_thing"
