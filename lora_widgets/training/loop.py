@@ -55,6 +55,11 @@ def run_loop(job: Job, control: Control) -> Iterator[Event]:
             for _ in save_end(job):
                 pass
             raise
+        except Exception:
+            # Whatever went wrong came before an update, so what was learned so far is whole.
+            if job.step > 0:
+                yield from save_end(job)
+            raise
     yield from _finish(job)
 
 
@@ -101,18 +106,25 @@ def train_step(job: Job, step: int, batches: Iterator[Batch]) -> StepResult:
         job.scaler.scale(loss / len(group)).backward()
         losses.append(loss.detach())
         images += len(batch.images)
-    norm = _clip(job)
+    norm, loss = _clip(job), torch.stack(losses).mean().item()
+    _refuse_breakdown(job, loss, norm)
     job.scaler.step(job.optimizer)
     scale = job.scaler.get_scale()
     job.scaler.update()
     job.optimizer.zero_grad(set_to_none=True)
-    loss = torch.stack(losses).mean().item()
-    if not math.isfinite(loss):
-        raise TrainingError(
-            f"The loss of step {step + 1} is {loss}: training has broken down. Lower `unet_lr` and "
-            '`text_encoder_lr`, or set `mixed_precision` to "bf16" or "no", and resume from the last state.'
-        )
     return StepResult(loss, norm, images, skipped=job.scaler.get_scale() < scale)
+
+
+def _refuse_breakdown(job: Job, loss: float, norm: float) -> None:
+    """Raise before the update where it would spoil the weights; fp16's scaler skips such updates itself."""
+    if math.isfinite(loss) and (math.isfinite(norm) or job.scaler.is_enabled()):
+        return
+    what = f"loss is {loss}" if not math.isfinite(loss) else f"gradient's norm is {norm}"
+    raise TrainingError(
+        f"Training broke down at step {job.step + 1}: the {what}. What was learned before is saved. Lower "
+        '`unet_lr` and `text_encoder_lr`, or set `mixed_precision` to "bf16" or "no", and start again '
+        "from an earlier save."
+    )
 
 
 def batch_loss(job: Job, batch: Batch, index: int) -> Tensor:

@@ -6,11 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from safetensors.torch import load_file
 
 from lora_widgets.config.findings import Facts, check
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.data.facts import facts_for
-from lora_widgets.errors import TrainingError
+from lora_widgets.errors import DatasetError, TrainingError
 from lora_widgets.events import Finished, Notice, PhaseProgress, SampleReady, Saved, Started, StepDone
 from lora_widgets.families.family import open_family
 from lora_widgets.training import plan
@@ -105,10 +106,24 @@ def test_closing_the_generator_saves_what_was_trained(make_config, tmp_path):
     assert (tmp_path / "out" / "tiny-state" / "state.json").exists()
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_with_a_remedy(make_config):
+def test_a_breakdown_ends_the_run_before_it_spoils_the_weights(make_config, tmp_path):
     config = make_config(unet_lr=100.0, max_train_steps=30, max_grad_norm=0.0, weight_decay=0.0)
     with pytest.raises(TrainingError, match="Lower `unet_lr`"):
         list(iter_training(config))
+    kept = load_file(tmp_path / "out" / "tiny.safetensors")
+    assert all(tensor.isfinite().all() for tensor in kept.values())
+
+
+def test_a_picture_that_vanishes_ends_the_run_with_everything_saved(make_config, tiny_dataset, tmp_path):
+    config, seen = make_config(cache_latents=False, max_train_steps=8), []
+    with pytest.raises(DatasetError, match=r"thing_\d\.png"):
+        for event in iter_training(config):
+            seen.append(event)
+            if isinstance(event, StepDone):
+                for picture in tiny_dataset.rglob("*.png"):
+                    picture.unlink(missing_ok=True)
+    assert isinstance(seen[-1], Saved)
+    assert (tmp_path / "out" / "tiny-state" / "state.json").exists()
 
 
 @pytest.fixture(scope="module")

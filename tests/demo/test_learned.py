@@ -1,0 +1,39 @@
+"""The base model follows captions it has never seen, and the demo teaches it something new."""
+
+import pytest
+
+from lora_widgets.demo.config import demo_config
+from lora_widgets.demo.evaluate import open_demo, score_base, score_lora
+from lora_widgets.demo.paths import model_folder
+from lora_widgets.events import Saved, StepDone
+from lora_widgets.training.start import iter_training
+
+MEGABYTES = 1_000_000
+
+
+def test_the_shipped_model_is_small():
+    assert sum(p.stat().st_size for p in model_folder().rglob("*") if p.is_file()) <= 25 * MEGABYTES
+
+
+@pytest.mark.slow
+def test_the_base_model_follows_captions_held_out_of_pretraining():
+    scores = score_base(open_demo(demo_config()))
+    assert scores.scene >= 0.9
+    assert scores.shape >= 0.8
+
+
+@pytest.mark.slow
+def test_the_demo_teaches_the_new_subject_and_leaves_the_rest(tmp_path):
+    config = demo_config(output_dir=str(tmp_path), sample_every_n_steps=0)
+    events = list(iter_training(config))
+    losses = [e.loss for e in events if isinstance(e, StepDone)]
+    assert sum(losses[-20:]) < 0.8 * sum(losses[:20])
+    saved = [e.path for e in events if isinstance(e, Saved) and e.kind == "weights"]
+    scores = score_lora(config, saved[-1])
+    before, after = scores["subject with its trigger"]
+    assert before <= 0.05
+    assert after >= 0.8
+    assert scores["subject without it"][1] <= 0.05
+    for name in ("colour, background, place", "shape"):
+        before, after = scores[name]
+        assert after >= 0.8 * before
