@@ -1,0 +1,45 @@
+"""Tab LoRA, group Buckets: how pictures of different shapes are grouped."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from lora_widgets.config.fields import NotYet, OnlyWhen, Ui
+from lora_widgets.config.section import Section
+from lora_widgets.config.tabs import Tab
+
+_BUCKETS_ON = OnlyWhen.on("enable_bucket")
+
+
+class Buckets(Section, tab=Tab.LORA, group="Buckets"):
+    """Sizes into which pictures are sorted by their shape."""
+
+    enable_bucket: Annotated[bool, Ui("Use buckets")] = True
+    """Sort pictures by shape, so that little is cut off. Off: every picture is cut to the resolution."""
+
+    sdxl_bucket_optimization: Annotated[bool, Ui("32 px buckets (SDXL)"), _BUCKETS_ON, NotYet()] = False
+    """Use bucket sides in steps of 32 px instead of 64, for SDXL. Cuts a little less off."""
+
+    min_bucket_reso: Annotated[int, Field(ge=64, le=8192), Ui("Smallest side", unit="px"), _BUCKETS_ON] = 256
+    """Shortest side of a bucket, rounded down to the step. Smaller allows more extreme shapes; 256 is
+    usual."""
+
+    max_bucket_reso: Annotated[int, Field(ge=64, le=16_384), Ui("Largest side", unit="px"), _BUCKETS_ON] = (
+        2048
+    )
+    """Longest side of a bucket, rounded up to the step. Larger allows more extreme shapes; 1024 to 2048 is
+    usual."""
+
+    bucket_no_upscale: Annotated[bool, Ui("Never enlarge"), _BUCKETS_ON] = False
+    """Keep pictures that are smaller than the resolution at their own size. Many sizes make many small
+    batches; the limits of the sides are then not used."""
+
+    bucket_reso_steps: Annotated[
+        int, Field(ge=8, le=512, multiple_of=8), Ui("Step", unit="px"), _BUCKETS_ON
+    ] = 64
+    """Bucket sides are multiples of this. Smaller cuts less off and makes more buckets; 64 is usual."""
+
+    @property
+    def bucket_step(self) -> int:
+        """The step of bucket sides in effect, in pixels."""
+        return self.bucket_reso_steps

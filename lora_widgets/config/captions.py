@@ -1,0 +1,64 @@
+"""Tab Advanced, group Captions."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from lora_widgets.config.fields import NotYet, Ui
+from lora_widgets.config.section import Section
+from lora_widgets.config.tabs import Tab
+
+
+class Captions(Section, tab=Tab.ADVANCED, group="Captions"):
+    """How captions are read, varied and encoded."""
+
+    keep_tokens: Annotated[int, Field(ge=0, le=1000), Ui("Keep tokens", unit="tags")] = 0
+    """The first tags of each caption that stay in place when tags are shuffled or dropped. Set it to 1 to
+    protect a trigger word."""
+
+    clip_skip: Annotated[int | None, Field(ge=1, le=12), Ui("CLIP skip", unit="layers")] = 2
+    """Which layer of the text encoder is used, counted from the end; empty or 1 is the last. 2 suits anime
+    models, 1 most others."""
+
+    caption_dropout_rate: Annotated[float, Field(ge=0, le=1), Ui("Caption dropout")] = 0.0
+    """Share of the showings with an empty caption. Lets the style come without words; usual are 0 to 0.1."""
+
+    caption_tag_dropout_rate: Annotated[float, Field(ge=0, le=1), Ui("Tag dropout")] = 0.0
+    """Share of the tags left out at each showing. Makes tags less dependent on each other; usual are 0 to
+    0.2."""
+
+    caption_dropout_every_n_epochs: Annotated[
+        int, Field(ge=0, le=100_000), Ui("Empty every", unit="epochs")
+    ] = 0
+    """Every so many epochs all captions are empty; 0 turns it off."""
+
+    keep_tokens_separator: Annotated[str, Field(max_length=100), Ui("Keep-tokens separator")] = ""
+    """Text in a caption, for example |||, that ends the part which stays in place. It is always removed; a
+    second one begins a part that stays at the end. Empty means not used."""
+
+    secondary_separator: Annotated[str, Field(max_length=100), Ui("Secondary separator")] = ""
+    """Sign that joins tags which move and drop together; afterwards it becomes the caption separator. For
+    example ; in "red hair;long hair, smile"."""
+
+    enable_wildcard: Annotated[bool, Ui("Wildcards")] = False
+    """Choose one of {a|b|c}, and one line of a caption with several, at each showing."""
+
+    caption_extension: Annotated[str, Field(min_length=1, max_length=32), Ui("Caption file ending")] = ".txt"
+    """Ending of the caption files."""
+
+    caption_separator: Annotated[str, Field(min_length=1, max_length=100), Ui("Caption separator")] = ","
+    """Sign between the tags of a caption."""
+
+    caption_prefix: Annotated[str, Field(max_length=10_000), Ui("Caption prefix")] = ""
+    """Text put before every caption, with a blank between."""
+
+    caption_suffix: Annotated[str, Field(max_length=10_000), Ui("Caption suffix")] = ""
+    """Text put after every caption, with a blank between."""
+
+    max_token_length: Annotated[int, Field(ge=75, le=225), Ui("Caption length", unit="tokens"), NotYet()] = 75
+    """Longest caption that is encoded; 150 and 225 join several windows."""
+
+    @property
+    def clip_layers_skipped(self) -> int:
+        """Which layer from the end is used; 1 is the last."""
+        return self.clip_skip or 1

@@ -1,0 +1,113 @@
+"""Rules about captions."""
+
+from lora_widgets.config.rules.rule import Advice, Severity, Situation, change, rule
+
+
+def _tags_move(now: Situation) -> bool:
+    return now.config.shuffle_caption or now.config.caption_tag_dropout_rate > 0
+
+
+@rule(Severity.NOTE, "keep_tokens", "shuffle_caption", "caption_tag_dropout_rate")
+def nothing_to_keep(now: Situation) -> Advice | None:
+    """Protection from what does not happen."""
+    if now.config.keep_tokens == 0 or _tags_move(now):
+        return None
+    return Advice("`keep_tokens` has no effect: tags are neither shuffled nor dropped.")
+
+
+@rule(Severity.NOTE, "keep_tokens_separator", "shuffle_caption", "caption_tag_dropout_rate")
+def separator_of_nothing(now: Situation) -> Advice | None:
+    """The separator is removed, and otherwise does nothing."""
+    if not now.config.keep_tokens_separator or _tags_move(now):
+        return None
+    return Advice(
+        "`keep_tokens_separator` is only removed from the captions: tags are neither shuffled nor dropped."
+    )
+
+
+@rule(Severity.NOTE, "keep_tokens", "keep_tokens_separator")
+def two_protections(now: Situation) -> Advice | None:
+    """Where the separator occurs, it decides."""
+    if not (now.config.keep_tokens > 0 and now.config.keep_tokens_separator):
+        return None
+    return Advice("In captions that hold `keep_tokens_separator`, `keep_tokens` is not used.")
+
+
+@rule(Severity.ERROR, "secondary_separator", "caption_separator")
+def equal_separators(now: Situation) -> Advice | None:
+    """Two levels of tags need two signs."""
+    if now.config.secondary_separator != now.config.caption_separator:
+        return None
+    return Advice(
+        f"`secondary_separator` is {now.config.secondary_separator!r}, the same as `caption_separator`, "
+        "so it "
+        "cannot join tags.",
+        'Use another sign, such as ";", or leave it empty.',
+        change(secondary_separator=""),
+    )
+
+
+@rule(Severity.ERROR, "keep_tokens_separator", "caption_separator")
+def keep_separator_is_the_separator(now: Situation) -> Advice | None:
+    """A sign between all tags cannot mark one place."""
+    if now.config.keep_tokens_separator != now.config.caption_separator:
+        return None
+    return Advice(
+        f"`keep_tokens_separator` is {now.config.keep_tokens_separator!r}, the same as "
+        "`caption_separator`, so it "
+        "cannot mark where the fixed part ends.",
+        'Use another text, such as "|||", or leave it empty.',
+        change(keep_tokens_separator=""),
+    )
+
+
+@rule(Severity.WARNING, "caption_dropout_rate", "caption_dropout_every_n_epochs")
+def captions_mostly_empty(now: Situation) -> Advice | None:
+    """A model trained mostly without words does not follow them."""
+    rate, every = now.config.caption_dropout_rate, now.config.caption_dropout_every_n_epochs
+    if rate < 0.5 and every != 1:
+        return None
+    cause = f"`caption_dropout_rate` is {rate:g}" if rate >= 0.5 else "`caption_dropout_every_n_epochs` is 1"
+    return Advice(
+        f"{cause}: most or all showings have an empty caption, so the words are not learned.",
+        "Rates of 0 to 0.1 are usual.",
+        change(caption_dropout_rate=0.05, caption_dropout_every_n_epochs=0),
+    )
+
+
+@rule(Severity.WARNING, "caption_tag_dropout_rate")
+def all_tags_dropped(now: Situation) -> Advice | None:
+    """Dropping nearly all tags leaves no words to learn."""
+    if now.config.caption_tag_dropout_rate < 0.9:
+        return None
+    return Advice(
+        f"`caption_tag_dropout_rate` is {now.config.caption_tag_dropout_rate:g}: nearly all tags are left "
+        "out.",
+        "0 to 0.2 is usual.",
+        change(caption_tag_dropout_rate=0.1),
+    )
+
+
+@rule(Severity.NOTE, "caption_dropout_every_n_epochs", "max_train_epochs")
+def dropout_never_comes(now: Situation) -> Advice | None:
+    """The epoch with empty captions lies after the end."""
+    every = now.config.caption_dropout_every_n_epochs
+    epochs = now.steps.epochs if now.steps else now.config.max_train_epochs
+    by_steps_only = now.steps is None and now.config.max_train_steps > 0
+    if by_steps_only or every <= epochs:
+        return None
+    return Advice(
+        f"`caption_dropout_every_n_epochs` is {every}, but there are only {epochs} epochs: it has no effect."
+    )
+
+
+@rule(Severity.NOTE, "clip_skip", "model_type")
+def layer_for_anime(now: Situation) -> Advice | None:
+    """The last layer but one suits models that were trained with it."""
+    if now.config.model_type != "SD1.5" or now.config.clip_layers_skipped != 2:
+        return None
+    return Advice(
+        "`clip_skip` is 2, which suits anime models; most other SD1.5 models were trained with 1.",
+        "Set it to 1 if the model's page does not ask for 2.",
+        change(clip_skip=1),
+    )

@@ -1,0 +1,65 @@
+"""What can be said of every setting alike: not active yet, without effect in this mode, file not found."""
+
+from collections.abc import Iterator
+
+from lora_widgets.config.facts import Facts
+from lora_widgets.config.fields import FieldSpec, fields
+from lora_widgets.config.rules.rule import Finding, Fix, Severity, change
+from lora_widgets.config.training_config import TrainingConfig
+
+
+def findings_on_each_setting(config: TrainingConfig, facts: Facts) -> Iterator[Finding]:
+    """Yield findings that follow from a setting's declaration."""
+    for spec in fields(TrainingConfig):
+        value = getattr(config, spec.name)
+        if spec.table is not None and value is not None and not getattr(spec.table[value], "active", True):
+            yield _inactive_choice(spec, value)
+        if value != spec.default and not spec.required:
+            finding = _without_effect(spec, config)
+            if finding is not None:
+                yield finding
+        if spec.name in facts.missing_paths:
+            yield _missing_path(spec, value)
+
+
+def _inactive_choice(spec: FieldSpec, value: str) -> Finding:
+    table = spec.table or {}
+    active = [name for name, row in table.items() if row.active]
+    nearest = spec.default if spec.default in active else active[0]
+    names = active[0] if len(active) == 1 else f"{', '.join(active[:-1])} or {active[-1]}"
+    return Finding(
+        Severity.ERROR,
+        (spec.name,),
+        f"`{spec.name}` is {value}, which is not active yet in this version.",
+        f"Choose {names}.",
+        change(**{spec.name: nearest}),
+    )
+
+
+def _without_effect(spec: FieldSpec, config: TrainingConfig) -> Finding | None:
+    """Say that a changed setting does nothing: in this version, or with another setting as it is."""
+    fix = Fix(f"Set {spec.name} back", {spec.name: spec.default})
+    if spec.not_yet:
+        message = f"`{spec.name}` is not active yet; it has no effect in this version."
+        return Finding(Severity.WARNING, (spec.name,), message, "Leave it at its default.", fix)
+    when = spec.only_when
+    if when is None or getattr(config, when.setting) in when.values:
+        return None
+    needed = _words(when.values)
+    return Finding(
+        Severity.NOTE,
+        (spec.name, when.setting),
+        f"`{spec.name}` has no effect: it acts only when `{when.setting}` is {needed}.",
+        f"Leave it, or set `{when.setting}` to {needed}.",
+        fix,
+    )
+
+
+def _words(values: tuple[object, ...]) -> str:
+    names = [("on" if value else "off") if isinstance(value, bool) else str(value) for value in values]
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def _missing_path(spec: FieldSpec, value: object) -> Finding:
+    where = f"`{spec.name}` is {str(value)!r}, but nothing is there."
+    return Finding(Severity.ERROR, (spec.name,), where, "Correct the path, or put the files there.")

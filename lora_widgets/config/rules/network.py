@@ -1,0 +1,82 @@
+"""Rules about the structure of the adapter and where it begins."""
+
+from lora_widgets.catalog.lora_types import LORA_TYPES
+from lora_widgets.config.rules.rule import Advice, Severity, Situation, change, rule
+
+_LORA_FILES = (".safetensors", ".pt", ".ckpt")
+
+
+@rule(Severity.NOTE, "network_dim")
+def high_rank(now: Situation) -> Advice | None:
+    """Ranks above 128 are rarely of use."""
+    if now.config.network_dim <= 128:
+        return None
+    return Advice(
+        f"`network_dim` is {now.config.network_dim}, a very high rank: the file grows, the pictures "
+        "rarely gain.",
+        "4 to 64 is usual.",
+    )
+
+
+@rule(Severity.WARNING, "network_alpha", "network_dim")
+def alpha_above_rank(now: Situation) -> Advice | None:
+    """Alpha above the rank acts as a higher learning rate."""
+    config = now.config
+    if config.alpha <= config.network_dim or "network_alpha" not in LORA_TYPES[config.lora_type].reads:
+        return None
+    return Advice(
+        f"`network_alpha` is {config.alpha:g} with `network_dim` {config.network_dim}: this multiplies "
+        "what is "
+        f"learned by {config.alpha / config.network_dim:.3g}, like a higher learning rate.",
+        "Use at most `network_dim`; half of it is usual.",
+        change(network_alpha=config.network_dim / 2),
+    )
+
+
+@rule(Severity.ERROR, "continue_from_lora", "resume")
+def two_beginnings(now: Situation) -> Advice | None:
+    """A state holds weights already."""
+    if not (now.config.continue_from_lora and now.config.resume):
+        return None
+    return Advice(
+        "`continue_from_lora` and `resume` are both set: the state would replace the weights of the file.",
+        "Keep `resume` to go on with an interrupted run, `continue_from_lora` to begin a new one.",
+        change(continue_from_lora=None),
+    )
+
+
+@rule(Severity.ERROR, "continue_from_lora")
+def no_lora_file(now: Situation) -> Advice | None:
+    """Only weight files can be continued from."""
+    path = now.config.continue_from_lora
+    if not path or path.lower().endswith(_LORA_FILES):
+        return None
+    return Advice(
+        f"`continue_from_lora` is {path!r}, but a LoRA file ends with .safetensors, .pt or .ckpt.",
+        "Choose the file itself; a state folder belongs into `resume`.",
+    )
+
+
+@rule(Severity.ERROR, "pretrained_model_name_or_path")
+def single_file_model(now: Situation) -> Advice | None:
+    """Base models are read from folders, not yet from single files."""
+    path = now.config.pretrained_model_name_or_path
+    if not path.lower().endswith((".safetensors", ".ckpt", ".pt")):
+        return None
+    return Advice(
+        f"`pretrained_model_name_or_path` is {path!r}, but single-file models cannot be read yet.",
+        'Use a diffusers folder, a hub id such as "owner/name", or "demo".',
+    )
+
+
+@rule(Severity.ERROR, "vae_path")
+def single_file_vae(now: Situation) -> Advice | None:
+    """A VAE is read from a folder, not yet from a single file."""
+    path = now.config.vae_path
+    if not path or not path.lower().endswith((".safetensors", ".ckpt", ".pt")):
+        return None
+    return Advice(
+        f"`vae_path` is {path!r}, but a VAE in a single file cannot be read yet.",
+        "Use a diffusers folder, or leave it empty for the base model's own VAE.",
+        change(vae_path=None),
+    )

@@ -1,0 +1,112 @@
+"""What a rule is: a question about a configuration, its severity, and the advice it gives."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+
+from lora_widgets.config.facts import Facts
+from lora_widgets.config.steps import StepPlan
+from lora_widgets.config.training_config import TrainingConfig
+
+
+class Severity(Enum):
+    """How serious a finding is: an error blocks the start, a note only informs."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+@dataclass(frozen=True)
+class Fix:
+    """Changes of settings that settle a finding, and what to write on the button."""
+
+    label: str
+    changes: dict[str, object]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something to know about a configuration: which settings, what is wrong and why, what to do."""
+
+    severity: Severity
+    settings: tuple[str, ...]
+    message: str
+    remedy: str
+    fix: Fix | None = None
+
+    def __str__(self) -> str:
+        """Say it in one line."""
+        stop = "" if self.message.endswith((".", "?")) else "."
+        return f"{self.message}{stop} {self.remedy}".strip()
+
+
+@dataclass(frozen=True)
+class Situation:
+    """What a rule may look at; ``steps`` is None while the pictures are unknown."""
+
+    config: TrainingConfig
+    facts: Facts
+    steps: StepPlan | None
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What a rule says when it applies."""
+
+    message: str
+    remedy: str = ""
+    fix: Fix | None = None
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule with the settings that it is about."""
+
+    name: str
+    severity: Severity
+    settings: tuple[str, ...]
+    advise: Callable[[Situation], Advice | None] = field(compare=False)
+
+    def finding(self, now: Situation) -> Finding | None:
+        """Apply the rule."""
+        advice = self.advise(now)
+        if advice is None:
+            return None
+        return Finding(self.severity, self.settings, advice.message, advice.remedy, advice.fix)
+
+
+RULES: list[Rule] = []
+
+
+def rule(
+    severity: Severity, *settings: str
+) -> Callable[[Callable[[Situation], Advice | None]], Callable[[Situation], Advice | None]]:
+    """Register the decorated function as a rule about ``settings``; unknown names are a mistake of ours."""
+    for setting in settings:
+        if setting not in TrainingConfig.model_fields:
+            raise NameError(f"a rule names the setting {setting!r}, which does not exist")
+
+    def register(advise: Callable[[Situation], Advice | None]) -> Callable[[Situation], Advice | None]:
+        RULES.append(Rule(advise.__name__, severity, settings, advise))
+        return advise
+
+    return register
+
+
+def change(**changes: object) -> Fix:
+    """Offer changes under a label that says what they do."""
+    parts = (
+        f"turn {name} {'on' if value else 'off'}"
+        if isinstance(value, bool)
+        else f"set {name} to {_written(value)}"
+        for name, value in changes.items()
+    )
+    label = " and ".join(parts)
+    return Fix(label[:1].upper() + label[1:], changes)
+
+
+def _written(value: object) -> str:
+    if value in (None, ""):
+        return "nothing"
+    return f"{value:g}" if isinstance(value, float) else str(value)

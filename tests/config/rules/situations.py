@@ -1,0 +1,45 @@
+"""A configuration without any finding, and how a trigger in tests/golden/findings.json is applied to it."""
+
+from lora_widgets.config.facts import DatasetFacts, Facts
+from lora_widgets.config.findings import check
+from lora_widgets.config.rules.each_setting import findings_on_each_setting
+from lora_widgets.config.rules.rule import RULES, Situation
+from lora_widgets.config.training_config import TrainingConfig
+
+BASE = {
+    "project_name": "cat",
+    "model_type": "SD1.5",
+    "pretrained_model_name_or_path": "owner/name",
+    "train_data_dir": "pictures",
+    "output_dir": "out",
+    "resolution": 512,
+    "clip_skip": 1,
+}
+PER_SETTING = "each_setting: "
+
+
+def config_of(changes):
+    return TrainingConfig(**{**BASE, **changes})
+
+
+def facts_from(data):
+    data = dict(data)
+    if "dataset" in data:
+        data["dataset"] = DatasetFacts(
+            **{
+                name: tuple(value) if isinstance(value, list) else value
+                for name, value in data["dataset"].items()
+            }
+        )
+    for name in ("missing_paths", "missing_packages"):
+        data[name] = tuple(data.get(name, ()))
+    return Facts(**{**data, "taken_names": frozenset(data.get("taken_names", ()))})
+
+
+def finding_of(rule_name, changes, facts):
+    """Return the finding of the named rule, or None when it does not apply."""
+    config, known = config_of(changes), facts_from(facts)
+    if rule_name.startswith(PER_SETTING):
+        return next(iter(findings_on_each_setting(config, known)), None)
+    rule = next(rule for rule in RULES if rule.name == rule_name)
+    return rule.finding(Situation(config, known, check(config, known).steps))
