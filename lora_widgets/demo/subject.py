@@ -1,0 +1,114 @@
+"""The demo's new subject, a zibbo: how it is drawn, and the rule by which a picture of one is recognised.
+
+Its body colour, antennae and belly occur in no scene of pre-training, so what a LoRA draws of it was learned.
+`python -m lora_widgets.demo.subject` writes the training pictures again.
+"""
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from lora_widgets.demo.drawing import ZOOM, blank, darker, ellipse, eye, mouth, outline, place, polygon
+from lora_widgets.demo.paths import dataset_folder
+from lora_widgets.demo.pictures import BACKGROUNDS, COLOURS, PLACES, RGB, SIZES
+
+TRIGGER = "zibbo"
+CLASS = "creature"
+TEAL: RGB = (0, 158, 152)
+CREAM: RGB = (255, 232, 140)
+MAGENTA: RGB = (226, 30, 140)
+NUM_PICTURES = 16
+
+
+@dataclass(frozen=True)
+class Pose:
+    """Where and how large one zibbo stands, and before what."""
+
+    place: str
+    size: str
+    background: str
+
+    @property
+    def caption(self) -> str:
+        """What its caption file says."""
+        size = "" if self.size == "medium" else f"{self.size} "
+        return f"a {size}{TRIGGER} {CLASS} {self.place}, {self.background} background"
+
+
+def draw_subject(pose: Pose, rng: random.Random) -> Image.Image:
+    """Return a 64 px picture of a zibbo; the rng moves it by a pixel or so."""
+    x, y = (c + rng.uniform(-1.5, 1.5) for c in PLACES[pose.place])
+    r, rim = SIZES[pose.size] * 1.05, darker(TEAL)
+    canvas = blank(BACKGROUNDS[pose.background])
+    pen = ImageDraw.Draw(canvas)
+    for side in (-1, 1):
+        foot, tip = (x + side * 0.4 * r, y + 0.92 * r), (x + side * 0.62 * r, y - 0.86 * r)
+        stalk = [((x + side * 0.2 * r) * ZOOM, (y - 0.3 * r) * ZOOM), (tip[0] * ZOOM, tip[1] * ZOOM)]
+        pen.line(stalk, fill=rim, width=int(1.5 * ZOOM))
+        ellipse(canvas, tip, (0.22 * r, 0.22 * r), MAGENTA)
+        ellipse(canvas, foot, (0.3 * r, 0.16 * r), MAGENTA, rim=darker(MAGENTA))
+    polygon(canvas, place(outline("egg"), (x, y + 0.16 * r), r * 0.82), TEAL, rim=rim)
+    ellipse(canvas, (x, y + 0.5 * r), (0.44 * r, 0.34 * r), CREAM)
+    for side in (-1, 1):
+        eye(canvas, (x + side * 0.28 * r, y - 0.16 * r), 0.23 * r)
+    mouth(canvas, (x, y + 0.5 * r), 0.4 * r, "smile")
+    return canvas.reduce(ZOOM)
+
+
+def poses(count: int, seed: int) -> list[Pose]:
+    """Return ``count`` different poses in which places, sizes and backgrounds are evenly mixed."""
+    rng = random.Random(f"{seed} poses")
+    every = [Pose(p, s, b) for p in PLACES for s in ("medium", "big", "small") for b in BACKGROUNDS]
+    rng.shuffle(every)
+    chosen: list[Pose] = []
+    while len(chosen) < count:
+        uses = [
+            sum((p.place == q.place) + (p.background == q.background) + (p.size == q.size) for q in chosen)
+            for p in every
+        ]
+        chosen.append(every.pop(uses.index(min(uses))))
+    return chosen
+
+
+def is_subject(picture: Image.Image) -> bool:
+    """Whether a picture shows a zibbo, by its pixels alone.
+
+    Every pixel is given its nearest known colour. A zibbo has a teal body of 2 % to 40 % of the picture, a
+    cream belly of at least 4 % of the body inside the body's box, and magenta antennae: at least 2 % of the
+    body, above the middle of the body.
+    """
+    names = _nearest_names(picture)
+    body, belly, magenta = names == "teal", names == "cream", names == "magenta"
+    if not 0.02 <= body.mean() <= 0.40:
+        return False
+    rows, columns = np.nonzero(body)
+    (top, bottom), (left, right) = np.percentile(rows, (2, 98)), np.percentile(columns, (2, 98))
+    inside = belly[int(top) : int(bottom) + 1, int(left) : int(right) + 1].sum()
+    above = magenta[: int((top + bottom) / 2)].sum()
+    return bool(inside >= 0.04 * body.sum() and above >= 0.02 * body.sum())
+
+
+def _nearest_names(picture: Image.Image) -> np.ndarray:
+    """Return (H, W) names: each pixel's nearest colour among those of pre-training and of the subject."""
+    known = COLOURS | BACKGROUNDS | {"teal": TEAL, "cream": CREAM, "magenta": MAGENTA, "ink": (30, 28, 36)}
+    table = np.array(list(known.values()), dtype=np.float32)
+    pixels = np.asarray(picture.convert("RGB"), dtype=np.float32)
+    distance = np.linalg.norm(pixels[:, :, None] - table, axis=-1)
+    return np.array(list(known))[distance.argmin(axis=-1)]
+
+
+def write_dataset(folder: Path) -> None:
+    """Write the training pictures and their captions as ``folder/10_zibbo creature/``."""
+    subset = folder / f"10_{TRIGGER} {CLASS}"
+    subset.mkdir(parents=True, exist_ok=True)
+    rng = random.Random(f"{TRIGGER} pictures")
+    for number, pose in enumerate(poses(NUM_PICTURES, seed=3), start=1):
+        draw_subject(pose, rng).save(subset / f"{TRIGGER}-{number:02d}.png", optimize=True)
+        (subset / f"{TRIGGER}-{number:02d}.txt").write_text(pose.caption + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_dataset(dataset_folder())
