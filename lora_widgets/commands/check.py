@@ -1,0 +1,70 @@
+"""``lora-widgets check CONFIG``: what is wrong with a configuration, and how many steps it makes."""
+
+import argparse
+import textwrap
+from collections.abc import Sequence
+from typing import TextIO
+
+from lora_widgets.commands.reading import read_values
+from lora_widgets.config.findings import Facts, Finding, Severity, check
+from lora_widgets.config.steps import StepPlan
+from lora_widgets.config.training_config import TrainingConfig
+from lora_widgets.data.facts import facts_for
+from lora_widgets.errors import DatasetError
+
+INDENT = " " * 10
+WIDTH = 100
+
+
+def run(options: argparse.Namespace, out: TextIO) -> int:
+    """Print findings, worst first, and the step arithmetic; return 1 if anything is an error."""
+    draft = check(read_values(options.config, options.changes))
+    unusable: list[Finding] = []
+    if draft.config is not None:
+        facts, unusable = _facts(draft.config)
+        draft = check(draft.config, facts)
+    findings = [*unusable, *draft.findings]
+    for severity in Severity:
+        for finding in findings:
+            if finding.severity is severity:
+                print(finding_text(finding), file=out)
+    if draft.steps is not None:
+        print(steps_text(draft.steps), file=out)
+    print(verdict(findings), file=out)
+    return 1 if any(finding.severity is Severity.ERROR for finding in findings) else 0
+
+
+def finding_text(finding: Finding) -> str:
+    """Write a finding as a paragraph that hangs from its severity, with the remedy on a line of its own.
+
+    Where the sentences name no setting, the settings follow in brackets.
+    """
+    is_named = any(name in finding.message + finding.remedy for name in finding.settings)
+    message = finding.message if is_named else f"{finding.message} ({', '.join(finding.settings)})"
+    severity = f"{finding.severity.name.lower():<{len(INDENT)}}"
+    head = textwrap.fill(message, WIDTH, initial_indent=severity, subsequent_indent=INDENT)
+    if not finding.remedy:
+        return head
+    return head + "\n" + textwrap.fill(finding.remedy, WIDTH, initial_indent=INDENT, subsequent_indent=INDENT)
+
+
+def steps_text(steps: StepPlan) -> str:
+    """Write the arithmetic from pictures to steps."""
+    return (
+        f"{steps.images} pictures (with repeats), {steps.batches_per_epoch} batches and "
+        f"{steps.steps_per_epoch} steps per epoch, {steps.epochs} epochs: {steps.total_steps} steps in all"
+    )
+
+
+def verdict(findings: Sequence[Finding]) -> str:
+    """Say in one line how many findings of each kind there are."""
+    counts = [(sum(f.severity is severity for f in findings), severity.name.lower()) for severity in Severity]
+    said = [f"{count} {word}{'' if count == 1 else 's'}" for count, word in counts if count]
+    return ", ".join(said) or "Nothing to report: ready to train."
+
+
+def _facts(config: TrainingConfig) -> tuple[Facts, list[Finding]]:
+    try:
+        return Facts(dataset=facts_for(config).facts), []
+    except DatasetError as error:
+        return Facts(), [Finding(Severity.ERROR, ("train_data_dir",), str(error), "")]
