@@ -1,0 +1,77 @@
+"""The log: what happened, newest last, bounded."""
+
+import html
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+
+import ipywidgets
+
+from lora_widgets.events import Event, Failed, Finished, Notice, Saved, Started
+from lora_widgets.widgets.markup import html_widget
+
+MAX_LINES = 200
+
+
+class LogView:
+    """Shows one line for each event worth a line; ``box`` is its widget. Used by the training thread only."""
+
+    def __init__(self, layout: ipywidgets.Layout, *, now: Callable[[], float] = time.time) -> None:
+        self.box = html_widget(css_class="lw-log-box", layout=layout)
+        self._now = now
+        self._lines: deque[str] = deque(maxlen=MAX_LINES)
+        self._changed = False
+
+    def take(self, event: Event) -> None:
+        """Add the event's line, if it has one."""
+        entry = entry_of(event)
+        if entry is None:
+            return
+        level, text = entry
+        at = time.strftime("%H:%M:%S", time.localtime(self._now()))
+        self._lines.append(f'<div class="lw-{level}"><time>{at}</time> {html.escape(text)}</div>')
+        self._changed = True
+
+    def draw(self) -> None:
+        """Bring the widget up to date."""
+        if self._changed:
+            self.box.value = f'<div class="lw-section">Log</div>{self._lines_html()}'
+            self._changed = False
+
+    def kept_html(self) -> str:
+        """Return the log as markup for the notebook file, folded away."""
+        if not self._lines:
+            return ""
+        return f'<details class="lw-kept-log"><summary>Log</summary>{self._lines_html()}</details>'
+
+    def _lines_html(self) -> str:
+        # Drawn from the bottom up by the style sheet, which keeps the newest line in sight without a script.
+        return f'<div class="lw-log" role="log">{"".join(reversed(self._lines))}</div>'
+
+
+def entry_of(event: Event) -> tuple[str, str] | None:
+    """Return level and text of the event's line, or None when it has none."""
+    match event:
+        case Notice():
+            return event.level, event.message
+        case Started():
+            return "info", _started_text(event)
+        case Saved():
+            return "info", f"Step {event.step}: saved {event.kind} {Path(event.path).name}"
+        case Finished():
+            return "info", f"{'Done' if event.reason == 'done' else 'Stopped'} at step {event.step}."
+        case Failed():
+            return "error", f"{event.error} {event.remedy}"
+    return None
+
+
+def _started_text(event: Started) -> str:
+    parts = ", ".join(
+        f"{component.replace('_', ' ')} ({count} modules, {event.parameters.get(component, 0):,} parameters)"
+        for component, count in event.modules.items()
+    )
+    resumed = f", resumed at step {event.start_step}" if event.start_step else ""
+    return (
+        f"Training {parts} for {event.total_steps} steps on {event.device}{resumed}. Folder: {event.folder}"
+    )
