@@ -57,8 +57,7 @@ def run_loop(job: Job, control: Control) -> Iterator[Event]:
             raise
         except Exception:
             # Whatever went wrong came before an update, so what was learned so far is whole.
-            if job.step > 0:
-                yield from save_end(job)
+            yield from save_end(job)
             raise
     yield from _finish(job)
 

@@ -1,7 +1,7 @@
 """Everything that can be known, and refused, before any model is loaded."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from lora_widgets.errors import ConfigError, StateError
 from lora_widgets.families.family import Family, open_family
 from lora_widgets.training.folder import RunFolder
 from lora_widgets.training.optimizers import optimizer_keywords
-from lora_widgets.training.precision import choose_device
+from lora_widgets.training.precision import has_bf16, has_cuda
 from lora_widgets.training.prompts import Prompt, read_prompts
 from lora_widgets.training.samples import new_scheduler
 from lora_widgets.training.state import Saved, find_state, identity_of, read_state, refuse_differences
@@ -44,7 +44,7 @@ def make_plan(config: TrainingConfig) -> Plan:
     """
     _refuse_errors(check(config).findings)
     found = facts_for(config)
-    findings = check(config, Facts(dataset=found.facts, cuda=choose_device().type == "cuda")).findings
+    findings = check(config, Facts(dataset=found.facts, cuda=has_cuda(), bf16=has_bf16())).findings
     _refuse_errors(findings)
     family = open_family(config)
     optimizer_keywords(config)
@@ -91,10 +91,7 @@ def _prompts(config: TrainingConfig, family: Family) -> tuple[Prompt, ...]:
             raise ConfigError(
                 f"The sampler {name!r} cannot be used here: {error}. Choose another one."
             ) from error
-    factor = family.latent_factor * 8 if family.latent_factor >= 8 else family.latent_factor * 4
-    return tuple(
-        replace(p, width=p.width // factor * factor, height=p.height // factor * factor) for p in prompts
-    )
+    return prompts
 
 
 def _resumed(

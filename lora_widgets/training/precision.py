@@ -44,6 +44,16 @@ def choose_device() -> torch.device:
     return torch.device("cpu")
 
 
+def has_cuda() -> bool:
+    """Return whether training will run on CUDA."""
+    return choose_device().type == "cuda"
+
+
+def has_bf16() -> bool | None:
+    """Return whether the CUDA device computes in bf16; None without one."""
+    return torch.cuda.is_bf16_supported() if has_cuda() else None
+
+
 def precision_of(mixed_precision: str) -> Precision:
     """Return the formats a ``mixed_precision`` setting ("no", "fp16", "bf16") stands for."""
     dtype: torch.dtype = getattr(torch, PRECISIONS[mixed_precision].dtype)

@@ -101,6 +101,7 @@ def prepare(plan: Plan, control: Control) -> Generator[Event, None, Job]:
         seed=config.seed,
         folder=plan.folder.samples,
         stem=plan.folder.stem,
+        control=control,
     )
     facts = RunFacts(
         config=config,

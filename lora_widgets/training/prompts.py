@@ -37,7 +37,7 @@ def read_prompts(setting: str | None, *, size: tuple[int, int]) -> tuple[Prompt,
         return ()
     text = _read(Path(setting.strip())) if _FILE.fullmatch(setting.strip()) else setting
     lines = (line.strip() for line in text.splitlines())
-    blank = Prompt("", *size)
+    blank = Prompt("", *map(_side, size))
     return tuple(parse_line(line, blank) for line in lines if line and not line.startswith("#"))
 
 
@@ -68,14 +68,18 @@ def _with_option(prompt: Prompt, name: str, value: str) -> Prompt:
 
 
 def _with_number(prompt: Prompt, name: str, number: int) -> Prompt:
-    side = max(MIN_SIDE, number - number % 8)
     changes = {
-        "w": {"width": side},
-        "h": {"height": side},
+        "w": {"width": _side(number)},
+        "h": {"height": _side(number)},
         "s": {"steps": min(MAX_STEPS, max(1, number))},
         "d": {"seed": number},
     }
     return replace(prompt, **changes.get(name, {}))
+
+
+def _side(pixels: int) -> int:
+    """Return the nearest side below that latents can have: a multiple of 8."""
+    return max(MIN_SIDE, pixels - pixels % 8)
 
 
 def _read(path: Path) -> str:

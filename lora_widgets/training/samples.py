@@ -18,6 +18,7 @@ from lora_widgets.data.randomness import seed_for
 from lora_widgets.errors import ConfigError
 from lora_widgets.events import Event, PhaseProgress, SampleReady
 from lora_widgets.families.family import Family, TextEmbedding
+from lora_widgets.training.control import Control, Stopped
 from lora_widgets.training.precision import Precision
 from lora_widgets.training.prompts import Prompt
 
@@ -37,16 +38,23 @@ class Studio:
     seed: int
     folder: Path
     stem: str
+    control: Control
 
     def draw_all(self, *, step: int, epoch: int, untouched: bool) -> Iterator[Event]:
-        """Draw every prompt; ``untouched`` leaves the adapter out, for the picture to compare with."""
+        """Draw every prompt; ``untouched`` leaves the adapter out, for the picture to compare with.
+
+        A stop that is asked for meanwhile ends the drawing after the sampler's step in progress.
+        """
         if not self.prompts:
             return
         for index, prompt in enumerate(self.prompts):
             yield PhaseProgress(PHASE, index, len(self.prompts))
             seed = prompt.seed if prompt.seed is not None else seed_for(self.seed, "sample", index) % 2**32
-            with self.adapter.disabled() if untouched else nullcontext():
-                picture = self.draw(prompt, seed=seed)
+            try:
+                with self.adapter.disabled() if untouched else nullcontext():
+                    picture = self.draw(prompt, seed=seed)
+            except Stopped:
+                return
             path = self._path(step, index, seed)
             picture.save(path)
             yield SampleReady(step, epoch, index, prompt.text, seed, str(path))
@@ -73,7 +81,14 @@ class Studio:
         asked = self.embed(prompt.text).to(device)
         unasked = None if prompt.scale == 1.0 else self.embed(prompt.negative).to(device)
         guidance = Guidance(asked, unasked, prompt.scale)
-        return sample_latents(self.family, scheduler, noise, guidance=guidance, generator=generator)
+        return sample_latents(
+            self.family,
+            scheduler,
+            noise,
+            guidance=guidance,
+            generator=generator,
+            between=self.control.leave_if_stopping,
+        )
 
     def _path(self, step: int, index: int, seed: int) -> Path:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -91,17 +106,24 @@ class Guidance:
 
 
 def sample_latents(
-    family: Family, scheduler: Any, noise: Tensor, *, guidance: Guidance, generator: torch.Generator
+    family: Family,
+    scheduler: Any,
+    noise: Tensor,
+    *,
+    guidance: Guidance,
+    generator: torch.Generator,
+    between: Callable[[], None] = lambda: None,
 ) -> Tensor:
     """Return latents (B, C, h, w) drawn from ``noise`` of that shape by the scheduler's steps.
 
     Guidance is classifier-free (Ho and Salimans 2022, arXiv:2207.12598, eq. 6, scale = 1 + w). ``generator``
-    is for schedulers whose steps add noise.
+    is for schedulers whose steps add noise; ``between`` is called before each step and may raise to end it.
     """
     latents = noise * scheduler.init_noise_sigma
     unasked, extra = guidance.unasked, _extra(scheduler, generator)
     text = guidance.asked if unasked is None else TextEmbedding.cat([unasked, guidance.asked])
     for time_ in scheduler.timesteps:
+        between()
         given = scheduler.scale_model_input(latents, time_)
         given = given if unasked is None else torch.cat([given, given])
         estimate = family.predict(given, time_.to(noise.device).expand(len(given)), text).float()

@@ -27,7 +27,9 @@ def save_if_due(job: Job) -> Iterator[Event]:
 
 
 def save_end(job: Job) -> Iterator[Event]:
-    """Save the final weights and the state to go on from, however the run ends."""
+    """Save final weights and state, however the run ends; before the first step there is nothing to save."""
+    if job.step == 0:
+        return
     yield from _save(job, job.plan.folder.final(), finished_at=time.time())
 
 

@@ -10,6 +10,7 @@ from lora_widgets.training.control import Control, Stopped
 from lora_widgets.training.loop import run_loop
 from lora_widgets.training.plan import make_plan
 from lora_widgets.training.prepare import prepare
+from lora_widgets.training.quiet import hush_libraries
 
 CHECKING = "Looking at the pictures"
 
@@ -24,6 +25,7 @@ def iter_training(config: TrainingConfig, control: Control | None = None) -> Ite
         LoraWidgetsError: the configuration cannot work (before any model is loaded), or training broke down.
     """
     control, began = control or Control(), time.monotonic()
+    hush_libraries()
     yield PhaseProgress(CHECKING, 0, 1)
     plan = make_plan(config)
     yield PhaseProgress(CHECKING, 1, 1)

@@ -44,6 +44,17 @@ def test_stop_ends_after_the_step_in_progress_with_a_state(make_config):
     assert (run.state / "state.json").exists()
 
 
+def test_stop_while_samples_are_drawn_does_not_wait_for_them(make_config):
+    config = make_config(sample_every_n_steps=1, sample_prompts="a thing --s 1000", max_train_steps=LONG)
+    run = Run(config)
+    run.subscribe(lambda event: run.stop() if getattr(event, "phase", "") == "Drawing samples" else None)
+    began = time.monotonic()
+    run.start().wait()
+    assert run.outcome.reason == "stopped"
+    assert not run.samples
+    assert time.monotonic() - began < 60
+
+
 def test_stop_while_loading_leaves_no_files(make_config, tmp_path):
     run = Run(make_config(max_train_steps=LONG))
     run.stop()

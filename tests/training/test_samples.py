@@ -11,6 +11,7 @@ from lora_widgets.adapters.attach import attach
 from lora_widgets.adapters.keys import read_lora_file
 from lora_widgets.errors import ConfigError
 from lora_widgets.families.family import open_family
+from lora_widgets.training.control import Control
 from lora_widgets.training.precision import precision_of
 from lora_widgets.training.prompts import Prompt, parse_line, read_prompts
 from lora_widgets.training.randomness import generator_for
@@ -35,7 +36,7 @@ def ours(config, file, prompt):
     adapter = attach(family, config, generator=generator_for(0, "adapter"))
     adapter.load_tensors(read_lora_file(file)[0], source=str(file))
     text = LiveText(family, precision, skip=1, trains=False)
-    studio = Studio(family, adapter, precision, text.one, (prompt,), "euler", 0, Path(), "x")
+    studio = Studio(family, adapter, precision, text.one, (prompt,), "euler", 0, Path(), "x", Control())
     adapter.mode(training=False)
     with torch.no_grad():
         latents = studio._sample(prompt, torch.Generator().manual_seed(SEED))

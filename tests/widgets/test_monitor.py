@@ -231,9 +231,9 @@ def test_drawing_a_long_run_is_cheap():
     monitor(started(20_000))
     for step in range(1, 20_001):
         monitor._history.append(step_done(step))
-    begin = time.perf_counter()
+    begin = time.thread_time()
     monitor._draw()
-    assert time.perf_counter() - begin < 1.0
+    assert time.thread_time() - begin < 1.0
 
 
 def test_layouts_are_shared():
