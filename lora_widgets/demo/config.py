@@ -6,10 +6,10 @@ from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.demo.paths import DEMO
 
 SAMPLE_PROMPTS = """\
-a big zibbo creature in the middle, white background --d 1
-a zibbo creature on the left, navy background --d 2
-a big zibbo creature at the bottom, peach background --d 3
-a big red star in the middle, sky background --d 4
+a big zibbo creature in the middle, white background --l 4 --d 1
+a zibbo creature on the left, navy background --l 4 --d 2
+a big zibbo creature at the bottom, peach background --l 4 --d 3
+a big red star in the middle, sky background --l 4 --d 4
 """
 """Three pictures of the new subject, and one that should stay as it was."""
 
@@ -39,6 +39,7 @@ def demo_config(**changes: object) -> TrainingConfig:
         network_alpha=16,
         optimizer_type="AdamW",
         clip_skip=1,
+        min_snr_gamma_enabled=False,
         mixed_precision="no",
         save_precision="float",
         gradient_checkpointing=False,

@@ -111,7 +111,7 @@ def train_denoiser(
     models = nn.ModuleDict({"unet": new_denoiser(), "text": new_text_encoder(tokenizer)})
     parameters = dict(models.named_parameters())
     average = Average(parameters, plan.ema)
-    optimizer = torch.optim.AdamW(parameters.values(), lr=plan.denoiser_lr, betas=(0.9, 0.99), fused=True)
+    optimizer = torch.optim.AdamW(parameters.values(), lr=plan.phases[0].lr, betas=(0.9, 0.99), fused=True)
     path, first = work / "denoiser.pt", 0
     if saved := checkpoint.load(path):
         models.load_state_dict(saved["models"])
@@ -120,8 +120,9 @@ def train_denoiser(
     pictures, began, losses = scenes(plan), time.monotonic(), []
     alphas = DDPMScheduler(**SCHEDULER).alphas_cumprod
     for step in range(first, plan.denoiser_steps):
+        phase, place = plan.phase_at(step)
         for group in optimizer.param_groups:
-            group["lr"] = plan.denoiser_lr * plan.decay(step, plan.denoiser_steps)
+            group["lr"] = phase.lr * plan.decay(place, phase.steps)
         loss = _loss(models, _batch(latents, pictures, tokenizer, plan, step), alphas)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
@@ -152,6 +153,9 @@ def _batch(
     ids = tokenizer(words, padding="max_length", max_length=MAX_LENGTH, truncation=True, return_tensors="pt")
     clean = latents[chosen].float()
     times = torch.randint(0, 1000, (len(chosen),), generator=generator)
+    focused = torch.randint(*plan.focus_times, times.shape, generator=generator)
+    is_focused = torch.rand(times.shape, generator=generator) < plan.phase_at(step)[0].focus
+    times = torch.where(is_focused, focused, times)
     return clean, ids["input_ids"], times, torch.randn(clean.shape, generator=generator)  # pyright: ignore[reportReturnType]
 
 

@@ -6,6 +6,18 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class Phase:
+    """Part of the denoiser's training: its rate falls from ``lr`` along a cosine.
+
+    ``focus`` is the share of times drawn from where shapes are decided; the others are drawn from all.
+    """
+
+    steps: int
+    lr: float
+    focus: float
+
+
+@dataclass(frozen=True)
 class Plan:
     """The recipe of the shipped model; rates fall to a twentieth along a cosine."""
 
@@ -15,11 +27,25 @@ class Plan:
     autoencoder_batch: int = 16
     autoencoder_lr: float = 2e-3
     scenes: int = 40_000
-    denoiser_steps: int = 3_600
+    # Colours, backgrounds and places first, then shapes: those are learned from few of the times.
+    phases: tuple[Phase, ...] = (Phase(3_600, 5e-4, 0.0), Phase(1_500, 5e-4, 0.75))
+    focus_times: tuple[int, int] = (60, 550)
     denoiser_batch: int = 32
-    denoiser_lr: float = 5e-4
     ema: float = 0.998
     empty_captions: float = 0.1
+
+    @property
+    def denoiser_steps(self) -> int:
+        """Steps of all phases together."""
+        return sum(phase.steps for phase in self.phases)
+
+    def phase_at(self, step: int) -> tuple[Phase, int]:
+        """Return the phase of the denoiser's step ``step`` and the step's number in it."""
+        for phase in self.phases:
+            if step < phase.steps:
+                return phase, step
+            step -= phase.steps
+        return self.phases[-1], self.phases[-1].steps
 
     def decay(self, step: int, steps: int) -> float:
         """Return the factor of the learning rate: 100 steps of warm-up, then a cosine from 1 to 0.05."""
