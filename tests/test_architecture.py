@@ -46,7 +46,7 @@ LIGHT = [
     "lora_widgets.data.facts",
 ]
 HEAVY = {"torch", "diffusers", "transformers", "accelerate", "bitsandbytes", "lycoris"}
-MAY_PRINT = ("cli", "terminal", "commands", "demo.pretrain")
+MAY_PRINT = ("cli", "terminal", "commands", "demo.pretrain", "demo.evaluate")
 LONG_FUNCTIONS = {"training.loop": 80}  # the loop reads best in one piece
 DATA_LIMIT_BYTES = 300_000
 

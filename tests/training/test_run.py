@@ -67,12 +67,11 @@ def test_pause_holds_and_unpause_goes_on(make_config):
     run = Run(make_config(max_train_steps=LONG)).start()
     until(lambda: run.history)
     run.pause()
-    time.sleep(0.5)
     held = len(run.history)
-    time.sleep(0.5)
-    assert len(run.history) == held
+    time.sleep(1.0)
+    assert len(run.history) <= held + 1  # the step in progress is finished
     run.unpause()
-    until(lambda: len(run.history) > held)
+    until(lambda: len(run.history) > held + 2)
     run.stop()
     run.wait()
 

@@ -28,7 +28,7 @@ class Plan:
     autoencoder_lr: float = 2e-3
     scenes: int = 40_000
     # Colours, backgrounds and places first, then shapes: those are learned from few of the times.
-    phases: tuple[Phase, ...] = (Phase(3_600, 5e-4, 0.0), Phase(1_500, 5e-4, 0.75))
+    phases: tuple[Phase, ...] = (Phase(3_600, 5e-4, 0.0), Phase(1_000, 5e-4, 0.75))
     focus_times: tuple[int, int] = (60, 550)
     denoiser_batch: int = 32
     ema: float = 0.998
