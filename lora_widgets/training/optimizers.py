@@ -52,7 +52,7 @@ def optimizer_keywords(settings: Optimizer) -> dict[str, Any]:
     if "fused" in known and not given.keys() & {"fused", "foreach", "differentiable"}:
         keywords["fused"] = True
     try:
-        cls([nn.Parameter(torch.zeros(1))], lr=1e-3, **keywords)
+        cls([nn.Parameter(torch.zeros(1))], **{"lr": 1e-3, **keywords})
     except (TypeError, ValueError, RuntimeError, IndexError) as error:
         raise ConfigError(
             f"`optimizer_args` is {settings.optimizer_args!r}, but {row.name} cannot be made with it: "

@@ -37,7 +37,7 @@ def read_prompts(setting: str | None, *, size: tuple[int, int]) -> tuple[Prompt,
         return ()
     text = _read(Path(setting.strip())) if _FILE.fullmatch(setting.strip()) else setting
     lines = (line.strip() for line in text.splitlines())
-    blank = Prompt("", *map(_side, size))
+    blank = Prompt("", _side(size[0]), _side(size[1]))
     return tuple(parse_line(line, blank) for line in lines if line and not line.startswith("#"))
 
 

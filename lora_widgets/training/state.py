@@ -109,8 +109,12 @@ def read_progress(path: Path) -> Progress:
                 f"{VERSION}. "
                 "Resume it with the program that wrote it, or set `continue_from_lora` to its last weights."
             )
-        lists = {name: tuple(content[name]) for name in ("weights", "states")}
-        return Progress(step=int(content["step"]), identity=dict(content["identity"]), **lists)
+        return Progress(
+            step=int(content["step"]),
+            identity=dict(content["identity"]),
+            weights=tuple(content["weights"]),
+            states=tuple(content["states"]),
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise StateError(
             f"`resume` is {str(path)!r}, which is no complete state folder ({error}). Choose a folder "

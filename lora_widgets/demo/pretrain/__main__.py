@@ -1,5 +1,8 @@
 """The command that makes the demo model."""
 
+# diffusers and transformers annotate their own classes too narrowly (a tuple of one for block sizes).
+# pyright: reportPrivateImportUsage=false, reportArgumentType=false, reportAttributeAccessIssue=false
+
 import argparse
 import os
 import shutil

@@ -1,5 +1,8 @@
 """Stage 1: the autoencoder, on scenes half of which have colours at random."""
 
+# diffusers and transformers annotate their own classes too narrowly (a tuple of one for block sizes).
+# pyright: reportPrivateImportUsage=false, reportArgumentType=false, reportAttributeAccessIssue=false
+
 import math
 import random
 import time

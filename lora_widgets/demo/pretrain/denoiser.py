@@ -1,5 +1,8 @@
 """Stages 2 and 3: latents of all scenes once, then the denoiser and its text encoder on them."""
 
+# diffusers and transformers annotate their own classes too narrowly (a tuple of one for block sizes).
+# pyright: reportPrivateImportUsage=false, reportArgumentType=false, reportAttributeAccessIssue=false
+
 import random
 import time
 from pathlib import Path

@@ -4,7 +4,7 @@ import json
 import random
 from pathlib import Path
 
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
 from lora_widgets.demo.pictures import caption_of, held_out_wishes, random_scene
 
@@ -47,16 +47,10 @@ def _captions(seed: int) -> list[str]:
 def _learn(captions: list[str]) -> dict:
     tokenizer = Tokenizer(models.BPE(end_of_word_suffix="</w>"))
     tokenizer.normalizer = normalizers.Lowercase()
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(_regex(), behavior="removed", invert=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(_CLIP_SPLIT), behavior="removed", invert=True)
     tokenizer.decoder = decoders.BPEDecoder()
     trainer = trainers.BpeTrainer(
         vocab_size=2_000, min_frequency=2, end_of_word_suffix="</w>", show_progress=False
     )
     tokenizer.train_from_iterator(captions, trainer)
     return json.loads(tokenizer.to_str())
-
-
-def _regex() -> "object":
-    from tokenizers import Regex
-
-    return Regex(_CLIP_SPLIT)
