@@ -125,5 +125,6 @@ def unknown_name(name: str) -> str:
 def _html_row(spec: FieldSpec, value: object) -> str:
     shown = _MASK if isinstance(value, SecretStr) else str(value)
     default = "" if spec.required else str(spec.default)
-    cells = (f"<td>{html.escape(text)}</td>" for text in (spec.name, shown, default))
+    lines = (html.escape(text).replace("\n", "<br>") for text in (spec.name, shown, default))
+    cells = (f"<td style='text-align: left'>{text}</td>" for text in lines)  # notebooks align to the right
     return f"<tr title='{html.escape(spec.tooltip, quote=True)}'>{''.join(cells)}</tr>"

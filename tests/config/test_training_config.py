@@ -221,6 +221,10 @@ def test_only_what_differs_from_the_defaults_is_shown():
     assert "network_dim" not in page + repr(made)
 
 
+def test_the_table_keeps_the_lines_of_a_text():
+    assert "a cat<br>a dog" in config(sample_prompts="a cat\na dog")._repr_html_()
+
+
 def test_secrets_show_nowhere():
     made = config(wandb_key="hush-hush")
     assert made.wandb_key.get_secret_value() == "hush-hush"
