@@ -265,21 +265,22 @@ def test_a_reader_who_has_seen_enough_is_no_error():
 
 
 @pytest.mark.slow
-def test_train_and_demo_leave_what_they_promise(tmp_path):
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    for name in ("lora-widgets-demo", "lora-widgets-demo-2"):
-        done = subprocess.run(
-            [sys.executable, "-m", "lora_widgets", "demo", "--steps", "4"],
-            cwd=tmp_path,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        made = {path.name for path in (tmp_path / name).iterdir()}
-        assert {"samples.png", "loss.png"} <= made
-        assert any(file.endswith(".safetensors") for file in made)
-        assert "step 4/4" in done.stdout
-        assert "lora-widgets lab" in done.stdout
-        assert "Traceback" not in done.stderr
+def test_the_demo_leaves_what_it_promises_and_earlier_results_alone(tmp_path):
+    earlier = tmp_path / "lora-widgets-demo" / "zibbo.safetensors"
+    earlier.parent.mkdir()
+    earlier.write_bytes(b"precious")
+    done = subprocess.run(
+        [sys.executable, "-m", "lora_widgets", "demo", "--steps", "4"],
+        cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    made = {path.name for path in (tmp_path / "lora-widgets-demo-2").iterdir()}
+    assert {"samples.png", "loss.png", "zibbo.safetensors"} <= made
+    assert "step 4/4" in done.stdout
+    assert "lora-widgets lab" in done.stdout
+    assert "Traceback" not in done.stderr
+    assert [path.read_bytes() for path in earlier.parent.iterdir()] == [b"precious"]

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from lora_widgets.demo.drawing import shape_mask
-from lora_widgets.demo.pictures import BACKGROUNDS, COLOURS, PLACES, SHAPES, Wish
+from lora_widgets.demo.pictures import BACKGROUNDS, COLOURS, PLACES, RGB, SHAPES, Wish
 
 _GRID = 24
 """Masks are compared after stretching their boxes to this many pixels a side."""
@@ -39,14 +39,14 @@ def read(picture: Image.Image) -> Reading:
     pixels = np.asarray(picture.convert("RGB"), dtype=np.float32)
     sides = (pixels[:2], pixels[-2:], pixels[:, :2], pixels[:, -2:])
     ground = np.median(np.concatenate([side.reshape(-1, 3) for side in sides]), axis=0)
-    background = str(_nearest(ground[None], BACKGROUNDS)[0])
+    background = str(nearest_names(ground, BACKGROUNDS))
     mask = np.linalg.norm(pixels - ground, axis=-1) > _APART
     if mask.sum() < 12:
         return Reading(background, None, None, None)
     rows, columns = np.nonzero(mask)
     box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
     middle = ((box[0] + box[2]) / 2, (box[1] + box[3]) / 2)
-    names, counts = np.unique(_nearest(pixels[mask], COLOURS), return_counts=True)
+    names, counts = np.unique(nearest_names(pixels[mask], COLOURS), return_counts=True)
     return Reading(
         background=background,
         colour=str(names[counts.argmax()]),
@@ -66,9 +66,10 @@ def shape_is_right(picture: Image.Image, wish: Wish) -> bool:
     return read(picture).shape == wish.shape
 
 
-def _nearest(pixels: np.ndarray, table: dict[str, tuple[int, int, int]]) -> np.ndarray:
+def nearest_names(pixels: np.ndarray, table: dict[str, RGB]) -> np.ndarray:
+    """Return for pixels (..., 3) the names (...) of the colours in ``table`` that are nearest to them."""
     colours = np.array(list(table.values()), dtype=np.float32)
-    return np.array(list(table))[np.linalg.norm(pixels[:, None] - colours, axis=-1).argmin(axis=-1)]
+    return np.array(list(table))[np.linalg.norm(pixels[..., None, :] - colours, axis=-1).argmin(axis=-1)]
 
 
 def _shape(mask: np.ndarray) -> str:

@@ -84,6 +84,12 @@ class Scene:
     background_name: str | None
     relation: str | None = None
 
+    @property
+    def is_plain_shape(self) -> bool:
+        """Whether this is one shape in one colour, as the held-out captions ask for."""
+        first = self.things[0]
+        return len(self.things) == 1 and first.kind in SHAPES and first.pattern == "plain"
+
 
 @dataclass(frozen=True)
 class Wish:

@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from lora_widgets.demo.drawing import ZOOM, blank, darker, ellipse, eye, mouth, outline, place, polygon
+from lora_widgets.demo.measure import nearest_names
 from lora_widgets.demo.paths import dataset_folder
 from lora_widgets.demo.pictures import BACKGROUNDS, COLOURS, PLACES, RGB, SIZES
 
@@ -21,6 +22,8 @@ TEAL: RGB = (0, 158, 152)
 CREAM: RGB = (255, 232, 140)
 MAGENTA: RGB = (226, 30, 140)
 NUM_PICTURES = 16
+_KNOWN = COLOURS | BACKGROUNDS | {"teal": TEAL, "cream": CREAM, "magenta": MAGENTA, "ink": (30, 28, 36)}
+"""The colours of pre-training, of the subject, and of eyes and mouths."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ def is_subject(picture: Image.Image) -> bool:
     cream belly of at least 4 % of the body inside the body's box, and magenta antennae: at least 2 % of the
     body, above the middle of the body.
     """
-    names = _nearest_names(picture)
+    names = nearest_names(np.asarray(picture.convert("RGB"), dtype=np.float32), _KNOWN)
     body, belly, magenta = names == "teal", names == "cream", names == "magenta"
     if not 0.02 <= body.mean() <= 0.40:
         return False
@@ -89,15 +92,6 @@ def is_subject(picture: Image.Image) -> bool:
     inside = belly[int(top) : int(bottom) + 1, int(left) : int(right) + 1].sum()
     above = magenta[: int((top + bottom) / 2)].sum()
     return bool(inside >= 0.04 * body.sum() and above >= 0.02 * body.sum())
-
-
-def _nearest_names(picture: Image.Image) -> np.ndarray:
-    """Return (H, W) names: each pixel's nearest colour among those of pre-training and of the subject."""
-    known = COLOURS | BACKGROUNDS | {"teal": TEAL, "cream": CREAM, "magenta": MAGENTA, "ink": (30, 28, 36)}
-    table = np.array(list(known.values()), dtype=np.float32)
-    pixels = np.asarray(picture.convert("RGB"), dtype=np.float32)
-    distance = np.linalg.norm(pixels[:, :, None] - table, axis=-1)
-    return np.array(list(known))[distance.argmin(axis=-1)]
 
 
 def write_dataset(folder: Path) -> None:

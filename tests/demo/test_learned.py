@@ -17,15 +17,9 @@ def test_the_shipped_model_is_small():
 
 @pytest.mark.slow
 def test_the_base_model_follows_captions_held_out_of_pretraining():
-    assert score_base(open_demo(demo_config())).scene >= 0.9
-
-
-@pytest.mark.slow
-@pytest.mark.xfail(
-    reason="the shipped weights draw the asked shape in about a quarter of the pictures", strict=True
-)
-def test_the_base_model_draws_the_shapes_of_held_out_captions():
-    assert score_base(open_demo(demo_config())).shape >= 0.8
+    scores = score_base(open_demo(demo_config()))
+    assert scores.scene >= 0.9
+    assert scores.shape >= 0.8
 
 
 @pytest.fixture(scope="module")
@@ -39,27 +33,18 @@ def demo_scores(tmp_path_factory):
 
 
 @pytest.mark.slow
-def test_the_demo_teaches_something_of_the_new_subject(demo_scores):
+def test_the_demo_teaches_the_new_subject(demo_scores):
     losses, scores = demo_scores
     assert sum(losses[-40:]) < sum(losses[:40])
     before, after = scores["subject with its trigger"]
     assert before <= 0.05
-    assert after >= 0.2
+    assert after >= 0.8
     assert scores["subject without it"][1] <= 0.05
 
 
 @pytest.mark.slow
-def test_the_demo_leaves_most_of_the_rest(demo_scores):
+def test_the_demo_leaves_the_rest_as_it_was(demo_scores):
     _, scores = demo_scores
     for name in ("colour, background, place", "shape"):
         before, after = scores[name]
-        assert after >= 0.7 * before
-
-
-@pytest.mark.slow
-@pytest.mark.xfail(
-    reason="on the shipped weights the subject is recognised in about 40 % of the pictures", strict=True
-)
-def test_the_demo_teaches_the_new_subject_reliably(demo_scores):
-    _, scores = demo_scores
-    assert scores["subject with its trigger"][1] >= 0.8
+        assert after >= 0.8 * before

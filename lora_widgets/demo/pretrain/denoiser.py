@@ -151,15 +151,25 @@ def _batch(
     """Return latents, token ids, timesteps and noise of one step: a function of plan and step."""
     rng = random.Random(f"{plan.seed} denoiser {step}")
     generator = torch.Generator().manual_seed(rng.getrandbits(63))
-    chosen = [rng.randrange(len(pictures)) for _ in range(plan.denoiser_batch)]
+    phase = plan.phase_at(step)[0]
+    chosen = [_choose(pictures, phase.plain, rng) for _ in range(plan.denoiser_batch)]
     words = ["" if rng.random() < plan.empty_captions else caption_of(pictures[i], rng) for i in chosen]
     ids = tokenizer(words, padding="max_length", max_length=MAX_LENGTH, truncation=True, return_tensors="pt")
     clean = latents[chosen].float()
     times = torch.randint(0, 1000, (len(chosen),), generator=generator)
     focused = torch.randint(*plan.focus_times, times.shape, generator=generator)
-    is_focused = torch.rand(times.shape, generator=generator) < plan.phase_at(step)[0].focus
+    is_focused = torch.rand(times.shape, generator=generator) < phase.focus
     times = torch.where(is_focused, focused, times)
     return clean, ids["input_ids"], times, torch.randn(clean.shape, generator=generator)  # pyright: ignore[reportReturnType]
+
+
+def _choose(pictures: list[Scene], plain: float, rng: random.Random) -> int:
+    """Return the index of a random picture, with probability ``plain`` of a plain shape."""
+    must_be_plain = rng.random() < plain
+    while True:
+        index = rng.randrange(len(pictures))
+        if pictures[index].is_plain_shape or not must_be_plain:
+            return index
 
 
 def _loss(models: nn.ModuleDict, batch: Batch, alphas: torch.Tensor) -> torch.Tensor:

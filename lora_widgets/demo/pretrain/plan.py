@@ -9,12 +9,14 @@ from dataclasses import dataclass
 class Phase:
     """Part of the denoiser's training: its rate falls from ``lr`` along a cosine.
 
-    ``focus`` is the share of times drawn from where shapes are decided; the others are drawn from all.
+    ``focus`` is the share of times drawn from where shapes are decided, ``plain`` the share of pictures drawn
+    from single plain shapes; the others are drawn from all.
     """
 
     steps: int
     lr: float
-    focus: float
+    focus: float = 0.0
+    plain: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,11 @@ class Plan:
     autoencoder_lr: float = 2e-3
     scenes: int = 40_000
     # Colours, backgrounds and places first, then shapes: those are learned from few of the times.
-    phases: tuple[Phase, ...] = (Phase(3_600, 5e-4, 0.0), Phase(1_000, 5e-4, 0.75))
+    phases: tuple[Phase, ...] = (
+        Phase(3_600, 5e-4),
+        Phase(1_000, 5e-4, focus=0.75),
+        Phase(5_000, 7e-4, focus=0.75, plain=0.4),
+    )
     focus_times: tuple[int, int] = (60, 550)
     denoiser_batch: int = 32
     ema: float = 0.998
