@@ -1,6 +1,6 @@
 """The demo's new subject, a zibbo: how it is drawn, and the rule by which a picture of one is recognised.
 
-Its body colour, antennae and belly occur in no scene of pre-training, so what a LoRA draws of it was learned.
+Pre-training shows no antennae, and no creature in three colours; so what a LoRA draws of it was learned.
 `python -m lora_widgets.demo.subject` writes the training pictures again.
 """
 
@@ -14,16 +14,14 @@ from PIL import Image, ImageDraw
 from lora_widgets.demo.drawing import ZOOM, blank, darker, ellipse, eye, mouth, outline, place, polygon
 from lora_widgets.demo.measure import nearest_names
 from lora_widgets.demo.paths import dataset_folder
-from lora_widgets.demo.pictures import BACKGROUNDS, COLOURS, PLACES, RGB, SIZES
+from lora_widgets.demo.pictures import BACKGROUNDS, COLOURS, PLACES, SIZES
 
 TRIGGER = "zibbo"
 CLASS = "creature"
-TEAL: RGB = (0, 158, 152)
-CREAM: RGB = (255, 232, 140)
-MAGENTA: RGB = (226, 30, 140)
+BODY, BELLY, TIPS = "purple", "yellow", "green"
 NUM_PICTURES = 16
-_KNOWN = COLOURS | BACKGROUNDS | {"teal": TEAL, "cream": CREAM, "magenta": MAGENTA, "ink": (30, 28, 36)}
-"""The colours of pre-training, of the subject, and of eyes and mouths."""
+_KNOWN = COLOURS | BACKGROUNDS | {"ink": (30, 28, 36)}
+"""The colours of things, of backgrounds, and of eyes and mouths."""
 
 
 @dataclass(frozen=True)
@@ -44,17 +42,17 @@ class Pose:
 def draw_subject(pose: Pose, rng: random.Random) -> Image.Image:
     """Return a 64 px picture of a zibbo; the rng moves it by a pixel or so."""
     x, y = (c + rng.uniform(-1.5, 1.5) for c in PLACES[pose.place])
-    r, rim = SIZES[pose.size] * 1.05, darker(TEAL)
-    canvas = blank(BACKGROUNDS[pose.background])
+    r, rim = SIZES[pose.size] * 1.05, darker(COLOURS[BODY])
+    tips, canvas = COLOURS[TIPS], blank(BACKGROUNDS[pose.background])
     pen = ImageDraw.Draw(canvas)
     for side in (-1, 1):
         foot, tip = (x + side * 0.4 * r, y + 0.92 * r), (x + side * 0.62 * r, y - 0.86 * r)
         stalk = [((x + side * 0.2 * r) * ZOOM, (y - 0.3 * r) * ZOOM), (tip[0] * ZOOM, tip[1] * ZOOM)]
         pen.line(stalk, fill=rim, width=int(1.5 * ZOOM))
-        ellipse(canvas, tip, (0.22 * r, 0.22 * r), MAGENTA)
-        ellipse(canvas, foot, (0.3 * r, 0.16 * r), MAGENTA, rim=darker(MAGENTA))
-    polygon(canvas, place(outline("egg"), (x, y + 0.16 * r), r * 0.82), TEAL, rim=rim)
-    ellipse(canvas, (x, y + 0.5 * r), (0.44 * r, 0.34 * r), CREAM)
+        ellipse(canvas, tip, (0.22 * r, 0.22 * r), tips)
+        ellipse(canvas, foot, (0.3 * r, 0.16 * r), tips, rim=darker(tips))
+    polygon(canvas, place(outline("egg"), (x, y + 0.16 * r), r * 0.82), COLOURS[BODY], rim=rim)
+    ellipse(canvas, (x, y + 0.5 * r), (0.44 * r, 0.34 * r), COLOURS[BELLY])
     for side in (-1, 1):
         eye(canvas, (x + side * 0.28 * r, y - 0.16 * r), 0.23 * r)
     mouth(canvas, (x, y + 0.5 * r), 0.4 * r, "smile")
@@ -79,18 +77,18 @@ def poses(count: int, seed: int) -> list[Pose]:
 def is_subject(picture: Image.Image) -> bool:
     """Whether a picture shows a zibbo, by its pixels alone.
 
-    Every pixel is given its nearest known colour. A zibbo has a teal body of 2 % to 40 % of the picture, a
-    cream belly of at least 4 % of the body inside the body's box, and magenta antennae: at least 2 % of the
-    body, above the middle of the body.
+    Every pixel is given its nearest known colour. A zibbo has a purple body of 2 % to 40 % of the picture, a
+    yellow belly of at least 4 % of the body inside the body's box, and green tips of antennae: at least 2 %
+    of the body, above the middle of the body.
     """
     names = nearest_names(np.asarray(picture.convert("RGB"), dtype=np.float32), _KNOWN)
-    body, belly, magenta = names == "teal", names == "cream", names == "magenta"
+    body, belly, tips = names == BODY, names == BELLY, names == TIPS
     if not 0.02 <= body.mean() <= 0.40:
         return False
     rows, columns = np.nonzero(body)
     (top, bottom), (left, right) = np.percentile(rows, (2, 98)), np.percentile(columns, (2, 98))
     inside = belly[int(top) : int(bottom) + 1, int(left) : int(right) + 1].sum()
-    above = magenta[: int((top + bottom) / 2)].sum()
+    above = tips[: int((top + bottom) / 2)].sum()
     return bool(inside >= 0.04 * body.sum() and above >= 0.02 * body.sum())
 
 
