@@ -63,6 +63,8 @@ class OneOf:
 
     def canonical(self, value: object) -> object:
         """Return the row's own spelling of ``value``; values that are no text pass through."""
+        if isinstance(value, bytes | bytearray):  # pydantic would take these for text after this check
+            value = value.decode("utf-8", "replace")
         if not isinstance(value, str) or value in self.table:
             return value
         known = self._spellings().get(_plain(value))

@@ -6,10 +6,10 @@ from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.demo.paths import DEMO
 
 SAMPLE_PROMPTS = """\
-a big zibbo creature in the middle, white background --l 4 --d 1
-a zibbo creature on the left, navy background --l 4 --d 2
-a big zibbo creature at the bottom, peach background --l 4 --d 3
-a big red star in the middle, sky background --l 4 --d 4
+a big zibbo creature in the middle, white background --l 3 --d 1
+a big zibbo creature on the left, navy background --l 3 --d 2
+a big zibbo creature at the bottom, peach background --l 3 --d 3
+a big red star in the middle, sky background --l 3 --d 4
 """
 """Three pictures of the new subject, and one that should stay as it was."""
 
@@ -31,9 +31,9 @@ def demo_config(**changes: object) -> TrainingConfig:
         resolution=64,
         min_bucket_reso=64,
         max_bucket_reso=64,
-        train_batch_size=8,
-        max_train_steps=160,
-        unet_lr=2e-3,
+        train_batch_size=4,
+        max_train_steps=280,
+        unet_lr=7e-4,
         text_encoder_lr=1e-3,
         network_dim=16,
         network_alpha=16,
@@ -46,7 +46,7 @@ def demo_config(**changes: object) -> TrainingConfig:
         cache_latents=True,
         shuffle_caption=False,
         save_every_n_epochs=0,
-        sample_every_n_steps=40,
+        sample_every_n_steps=70,
         sample_prompts=SAMPLE_PROMPTS,
         sample_sampler="euler",
     )

@@ -1,7 +1,7 @@
 """How good the demo model is, and what a LoRA changed: ``python -m lora_widgets.demo.evaluate [LORA]``.
 
 All figures come from rules on the pixels of generated pictures (`measure`, `subject`): 20 Euler steps, fixed
-seeds. Without a LoRA: 200 captions that pre-training never showed. With one: 64 pictures with the trigger and
+seeds. Without a LoRA: 200 captions that pre-training never showed. With one: 60 pictures with the trigger and
 64 others, before and after.
 """
 
@@ -24,7 +24,7 @@ from lora_widgets.families.family import Family, open_family
 from lora_widgets.training.randomness import generator_for
 from lora_widgets.training.samples import Guidance, new_scheduler, sample_latents, to_image
 
-STEPS, GUIDANCE, AT_ONCE = 20, 4.0, 32
+STEPS, GUIDANCE, AT_ONCE = 20, 3.0, 32
 
 
 @dataclass(frozen=True)
@@ -73,9 +73,10 @@ def score_base(family: Family, *, count: int = 200, seed: int = 1) -> Scores:
     )
 
 
-def score_subject(family: Family, *, count: int = 64, seed: int = 2) -> float:
-    """Return how often a picture asked for with the trigger shows the new subject."""
-    return _share(map(is_subject, generate(family, [p.caption for p in poses(count, seed)], seed=seed)))
+def score_subject(family: Family, *, seed: int = 2) -> float:
+    """Return how often a picture asked for with the trigger shows the new subject: 60, each pose twice."""
+    captions = [pose.caption for pose in poses(30, seed)]
+    return _share(map(is_subject, generate(family, captions * 2, seed=seed)))
 
 
 def score_lora(config: TrainingConfig, lora: Path) -> dict[str, tuple[float, float]]:

@@ -26,23 +26,21 @@ _KNOWN = COLOURS | BACKGROUNDS | {"ink": (30, 28, 36)}
 
 @dataclass(frozen=True)
 class Pose:
-    """Where and how large one zibbo stands, and before what."""
+    """Where one zibbo stands, and before what. All are big: fewer pixels cannot hold its three colours."""
 
     place: str
-    size: str
     background: str
 
     @property
     def caption(self) -> str:
         """What its caption file says."""
-        size = "" if self.size == "medium" else f"{self.size} "
-        return f"a {size}{TRIGGER} {CLASS} {self.place}, {self.background} background"
+        return f"a big {TRIGGER} {CLASS} {self.place}, {self.background} background"
 
 
 def draw_subject(pose: Pose, rng: random.Random) -> Image.Image:
     """Return a 64 px picture of a zibbo; the rng moves it by a pixel or so."""
     x, y = (c + rng.uniform(-1.5, 1.5) for c in PLACES[pose.place])
-    r, rim = SIZES[pose.size] * 1.05, darker(COLOURS[BODY])
+    r, rim = SIZES["big"] * 1.05, darker(COLOURS[BODY])
     tips, canvas = COLOURS[TIPS], blank(BACKGROUNDS[pose.background])
     pen = ImageDraw.Draw(canvas)
     for side in (-1, 1):
@@ -60,16 +58,13 @@ def draw_subject(pose: Pose, rng: random.Random) -> Image.Image:
 
 
 def poses(count: int, seed: int) -> list[Pose]:
-    """Return ``count`` different poses in which places, sizes and backgrounds are evenly mixed."""
+    """Return ``count`` different poses, at most 30, in which places and backgrounds are evenly mixed."""
     rng = random.Random(f"{seed} poses")
-    every = [Pose(p, s, b) for p in PLACES for s in ("medium", "big", "small") for b in BACKGROUNDS]
+    every = [Pose(place, background) for place in PLACES for background in BACKGROUNDS]
     rng.shuffle(every)
     chosen: list[Pose] = []
     while len(chosen) < count:
-        uses = [
-            sum((p.place == q.place) + (p.background == q.background) + (p.size == q.size) for q in chosen)
-            for p in every
-        ]
+        uses = [sum((p.place == q.place) + (p.background == q.background) for q in chosen) for p in every]
         chosen.append(every.pop(uses.index(min(uses))))
     return chosen
 

@@ -91,6 +91,12 @@ def test_choices_forgive_case_and_signs(text):
     assert Example(choice=text).choice == "AdamW8bit"
 
 
+def test_bytes_are_no_way_around_the_table():
+    assert Example(choice=b"adamw8bit").choice == "AdamW8bit"
+    with pytest.raises(ValidationError):
+        Example(choice=b"x")
+
+
 def test_a_new_row_of_a_table_is_a_new_choice():
     table = {"one": None}
     choice = OneOf(table)
