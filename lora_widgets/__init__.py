@@ -22,6 +22,7 @@ _HOMES = {
     "Run": "lora_widgets.training.run",
     "start": "lora_widgets.launch",
     "train": "lora_widgets.launch",
+    "TrainingPanel": "lora_widgets.training_panel",
     "LoraWidgetsError": "lora_widgets.errors",
 }
 
@@ -31,6 +32,7 @@ __all__ = [
     "LoraWidgetsError",
     "Run",
     "TrainingConfig",
+    "TrainingPanel",
     "check",
     "demo_config",
     "iter_training",
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from lora_widgets.training.control import Control
     from lora_widgets.training.run import Run
     from lora_widgets.training.start import iter_training
+    from lora_widgets.training_panel import TrainingPanel
 
 
 def __getattr__(name: str) -> object:

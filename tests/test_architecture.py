@@ -12,7 +12,7 @@ PACKAGE = ROOT / "lora_widgets"
 FILES = sorted(PACKAGE.rglob("*.py"))
 PARTS = ("lora_widgets", "notebooks", "kernels", "tests")
 
-EVERYONE = {"errors", "events"}
+EVERYONE = {"errors", "events", "waiting"}
 MAY_IMPORT = {  # demo.paths: where the folders are that the value "demo" stands for
     "catalog": set(),
     "config": {"catalog"},
@@ -22,7 +22,7 @@ MAY_IMPORT = {  # demo.paths: where the folders are that the value "demo" stands
     "adapters": {"catalog", "config", "families"},
     "training": {"adapters", "catalog", "config", "data", "diffusion", "families"},
     "sinks": set(),
-    "widgets": {"catalog", "config", "data.scan"},
+    "widgets": {"catalog", "config", "data.facts", "data.scan"},
     "events": set(),
     "errors": set(),
 }

@@ -4,11 +4,10 @@ from typing import TYPE_CHECKING, TextIO
 
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.terminal import Printer
+from lora_widgets.waiting import wait_for
 
 if TYPE_CHECKING:
     from lora_widgets.training.run import Run
-
-AWAKE_EVERY_S = 0.2  # a wait without a limit cannot be interrupted on every system
 
 
 def run_to_end(config: TrainingConfig, out: TextIO) -> "Run":
@@ -20,23 +19,11 @@ def run_to_end(config: TrainingConfig, out: TextIO) -> "Run":
     """
     from lora_widgets.launch import start
 
-    interrupted = False
+    def say_it_stops() -> None:
+        text = "\nStopping after this step and saving everything (Ctrl-C again gives up)."
+        print(text, file=out, flush=True)
+
     run = start(config, listeners=[Printer(out)])
-    while not run.done.is_set():
-        try:
-            run.done.wait(AWAKE_EVERY_S)
-        except KeyboardInterrupt:
-            if interrupted:
-                raise
-            interrupted = True
-            run.stop()
-            print(
-                "\nStopping after this step and saving everything (Ctrl-C again gives up).",
-                file=out,
-                flush=True,
-            )
-    if run.error is not None:
-        raise run.error
-    if interrupted:
+    if wait_for(run, on_interrupt=say_it_stops):
         raise KeyboardInterrupt
     return run

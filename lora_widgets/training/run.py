@@ -11,6 +11,7 @@ from lora_widgets.errors import LoraWidgetsError
 from lora_widgets.events import Event, Failed, Finished, PhaseProgress, SampleReady, Saved, Started, StepDone
 from lora_widgets.training.control import Control
 from lora_widgets.training.start import iter_training
+from lora_widgets.waiting import wait_for
 
 Listener = Callable[[Event], None]
 _LOG = logging.getLogger(__name__)
@@ -81,17 +82,7 @@ class Run:
         Raises:
             Exception: whatever ended the training.
         """
-        interrupts = 0
-        while not self.done.is_set():
-            try:
-                self.done.wait(0.1)  # joining the thread would lose it on an interrupt before Python 3.13
-            except KeyboardInterrupt:
-                interrupts += 1
-                self.stop()
-                if interrupts > 1:
-                    raise
-        if self.error is not None:
-            raise self.error
+        wait_for(self)
         return self
 
     def __repr__(self) -> str:

@@ -1,17 +1,18 @@
-"""The HTML this package writes: its style sheet, and widgets that hold markup."""
+"""The HTML this package writes: its style sheets, and widgets that hold markup."""
 
 from functools import lru_cache
 from pathlib import Path
 
 import ipywidgets
 
-_STYLE = Path(__file__).with_name("style.css")
+_FOLDER = Path(__file__).parent
 
 
 @lru_cache(maxsize=1)
 def style_tag() -> str:
-    """Return the style sheet as a `<style>` element."""
-    return f"<style>{_STYLE.read_text(encoding='utf-8')}</style>"
+    """Return all style sheets as one `<style>` element."""
+    sheets = (path.read_text(encoding="utf-8") for path in sorted(_FOLDER.glob("*.css")))
+    return f"<style>{''.join(sheets)}</style>"
 
 
 def html_widget(value: str = "", *, css_class: str, layout: ipywidgets.Layout) -> ipywidgets.HTML:

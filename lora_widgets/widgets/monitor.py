@@ -5,15 +5,14 @@ import ipywidgets
 from lora_widgets.events import Event, Failed, Finished, PhaseProgress, SampleReady, Started, StepDone
 from lora_widgets.widgets.buttons import RunButtons, Stoppable
 from lora_widgets.widgets.charts import loss_chart, rate_chart
-from lora_widgets.widgets.kept_output import KeptOutput
+from lora_widgets.widgets.kept_output import Keeper, KeptOutput, Record
 from lora_widgets.widgets.log_view import LogView
 from lora_widgets.widgets.markup import html_widget, style_tag
 from lora_widgets.widgets.memory import resident_bytes
-from lora_widgets.widgets.picture import loss_picture
 from lora_widgets.widgets.progress import Progress
 from lora_widgets.widgets.samples_view import SamplesView
 from lora_widgets.widgets.status_view import Surroundings, status_html
-from lora_widgets.widgets.summary import summary_html, summary_text
+from lora_widgets.widgets.summary import headline, summary_html, summary_text
 from lora_widgets.widgets.throttle import Throttle
 
 
@@ -30,7 +29,7 @@ class Monitor:
         self._progress = Progress()
         self._history: list[StepDone] = []
         self._buttons: RunButtons | None = None
-        self._kept: KeptOutput | None = None
+        self._keeper: Keeper | None = None
         self._is_kept = False
         self._drawn_wishes = (False, False)
         self._layout = ipywidgets.Layout(width="auto")  # shared by all: one message instead of a dozen
@@ -66,7 +65,14 @@ class Monitor:
 
     def display(self) -> None:
         """Show the monitor in the cell being executed; at the end that output is replaced by what is kept."""
-        self._kept = KeptOutput(self.box)
+        self.keep_in(KeptOutput(self.box))
+
+    def keep_in(self, keeper: Keeper) -> None:
+        """Put what remains of the run there when it ends."""
+        # Here because matplotlib takes a second, which neither showing a panel nor stopping a run should.
+        from lora_widgets.widgets.picture import loss_picture
+
+        self._keeper, self._loss_picture = keeper, loss_picture
 
     def finish(self) -> None:
         """Draw the newest state once more and keep it; for the end of a run, any number of times."""
@@ -131,17 +137,22 @@ class Monitor:
 
     def _keep(self) -> None:
         ending = self._progress.ending
-        if self._kept is None or ending is None or self._is_kept:
+        if self._keeper is None or ending is None or self._is_kept:
             return
         self._is_kept = True
         head = status_html(self._progress, Surroundings())
         outcome = summary_html(ending, self._history)
         body = f"{head}{outcome}{self._samples.kept_html()}{self._log.kept_html()}"
-        self._kept.keep(
+        record = Record(
+            headline=headline(ending, self._history, name=self._name()),
             markup=f'{style_tag()}<div class="lw-monitor lw-kept">{body}</div>',
             text=summary_text(ending, self._history),
-            png=loss_picture(self._history, title=self._picture_title()),
+            png=self._loss_picture(self._history, title=self._picture_title()),
         )
+        self._keeper.keep(record)
+
+    def _name(self) -> str:
+        return self._progress.started.run_name if self._progress.started else "LoRA training"
 
     def _picture_title(self) -> str:
         started = self._progress.started

@@ -22,6 +22,19 @@ def summary_lines(ending: Finished | Failed, history: Sequence[StepDone]) -> lis
     return lines
 
 
+def headline(ending: Finished | Failed, history: Sequence[StepDone], *, name: str) -> str:
+    """Return the outcome in one line: name, how it ended, steps, last loss, number of files."""
+    word = "failed" if isinstance(ending, Failed) else ending.reason
+    step = ending.step if isinstance(ending, Finished) else history[-1].step if history else 0
+    parts = [word, f"{step} steps"]
+    if history:
+        smoothed = smooth([event.loss for event in history], half_life(len(history)))
+        parts.append(f"loss {smoothed[-1]:.4f}")
+    if files := _files_of(ending):
+        parts.append("1 file" if len(files) == 1 else f"{len(files)} files")
+    return f"{name}: {', '.join(parts)}"
+
+
 def summary_text(ending: Finished | Failed, history: Sequence[StepDone]) -> str:
     """Return the outcome in plain words, with the files."""
     files = [f"  {path}" for path in _files_of(ending)]

@@ -1,48 +1,19 @@
 """Wait for a run in a cell, so that the square "interrupt" button ends it tidily and clicks still arrive."""
 
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.metadata import version
-from typing import Protocol
+from typing import Any
 
+from lora_widgets.waiting import Waitable, wait_for
 from lora_widgets.widgets.frontend import in_notebook
-
-POLL_S = 0.05
-
-
-class Waitable(Protocol):
-    """The part of a run that waiting needs."""
-
-    @property
-    def done(self) -> threading.Event:
-        """Set when the worker has finished everything."""
-        ...
-
-    @property
-    def error(self) -> BaseException | None:
-        """What ended the run, if it failed."""
-        ...
-
-    def stop(self) -> None:
-        """Ask the run to end after the step it is doing."""
-        ...
 
 
 def wait(run: Waitable) -> None:
-    """Block until the run is done, then raise its error if it failed.
-
-    The first interrupt stops the run and goes on waiting while it finishes its step and saves. A second one
-    gives the prompt back with KeyboardInterrupt; the worker still winds up by itself.
-    """
+    """Block until the run is done, then raise its error if it failed; interrupts are those of `wait_for`."""
     with pump() as deliver:
-        try:
-            _until_done(run, deliver)
-        except KeyboardInterrupt:
-            run.stop()
-            _until_done(run, deliver)
-    if run.error is not None:
-        raise run.error
+        wait_for(run, meanwhile=deliver)
 
 
 @contextmanager
@@ -60,20 +31,14 @@ def pump() -> Iterator[Callable[[], None]]:
         yield lambda: poll(5)
 
 
-def _ui_events() -> Callable | None:
+def _ui_events() -> Callable[[], Any] | None:
+    """Return the context manager of `jupyter_ui_poll` where it is needed and there."""
     if not in_notebook():
         return None
     if version("ipykernel").split(".")[0] != "6":
         return None
     try:
-        from jupyter_ui_poll import ui_events
+        package: Any = import_module("jupyter_ui_poll")  # optional: no type checker can count on it
     except ImportError:
         return None
-    return ui_events
-
-
-def _until_done(run: Waitable, deliver: Callable[[], None]) -> None:
-    # An event and not Thread.join: up to Python 3.12 an interrupted join believes that the thread has ended.
-    while not run.done.is_set():
-        deliver()
-        run.done.wait(POLL_S)
+    return package.ui_events

@@ -1,0 +1,157 @@
+"""What the settings alone cannot know, read from the disk: pictures, missing paths, names in use, packages.
+
+Looks and never writes. Nothing here is remembered, and no exception leaves `look`: what cannot be read is a
+finding. May be slow where the pictures are many, so the panel calls it in the background.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from lora_widgets.catalog.optimizers import OPTIMIZERS
+from lora_widgets.catalog.samplers import SAMPLERS
+from lora_widgets.config.fields import FieldSpec, fields
+from lora_widgets.config.findings import Facts, Finding, Severity
+from lora_widgets.config.setup import DEMO
+from lora_widgets.config.training_config import TrainingConfig
+from lora_widgets.data.facts import facts_for
+from lora_widgets.errors import DatasetError
+
+FOLDER = "train_data_dir"
+OUTPUT = "output_dir"
+BASE_MODEL = "pretrained_model_name_or_path"
+SCAN_SETTINGS = (
+    FOLDER,
+    "num_repeats",
+    "caption_extension",
+    "resolution",
+    "enable_bucket",
+    "min_bucket_reso",
+    "max_bucket_reso",
+    "bucket_no_upscale",
+    "bucket_reso_steps",
+)
+"""The settings that decide which pictures are trained on and at which sizes."""
+
+MADE_BY_THE_RUN = (OUTPUT, "logging_dir")
+_PATHS = tuple(spec for spec in fields(TrainingConfig) if spec.path)
+LOOKED_AT = tuple(dict.fromkeys((*SCAN_SETTINGS, *(spec.name for spec in _PATHS), "model_type")))
+"""All settings on which the result of a look depends."""
+
+_REQUIRED = {spec.name: "unset" for spec in fields(TrainingConfig) if spec.required}
+_HUB_NAME = re.compile(r"[A-Za-z0-9][\w-]*[\w.-]*/[\w.-]+")
+_WEIGHTS = re.compile(r"(?P<name>.+?)(\.safetensors|-state)")
+_POSITION = re.compile(r"-(\d{6}|step\d{8})$")
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a look found; ``repeats`` are the different numbers of repeats, smallest first."""
+
+    facts: Facts = field(default_factory=Facts)
+    findings: tuple[Finding, ...] = ()
+    repeats: tuple[int, ...] = ()
+
+    def still_true(self, changed: Iterable[str]) -> "Seen":
+        """Return what remains true after the settings ``changed``."""
+        names = set(changed)
+        missing = tuple(name for name in self.facts.missing_paths if name not in names)
+        facts = replace(self.facts, missing_paths=missing)
+        if OUTPUT in names:
+            facts = replace(facts, taken_names=frozenset())
+        if FOLDER in names:
+            return Seen(replace(facts, dataset=None))
+        return replace(self, facts=facts)
+
+
+def look(values: Mapping[str, object]) -> Seen:
+    """Look at everything that the settings, as entered, name on this machine."""
+    missing = missing_paths(values)
+    seen = Seen() if FOLDER in missing else _pictures(values)
+    facts = replace(
+        seen.facts,
+        missing_paths=missing,
+        missing_packages=missing_packages(),
+        taken_names=taken_names(str(values.get(OUTPUT) or "")),
+    )
+    return replace(seen, facts=facts)
+
+
+def missing_paths(values: Mapping[str, object]) -> tuple[str, ...]:
+    """Name the settings in effect whose file or folder must be there and is not."""
+    return tuple(spec.name for spec in _PATHS if _is_missing(spec, values))
+
+
+def missing_packages() -> tuple[str, ...]:
+    """Name the packages of optimizers and samplers that cannot be imported; none of them is imported.
+
+    PyTorch is not among them: without it nothing trains, and no other choice would help.
+    """
+    modules = {row.package: row.import_path.partition(".")[0] for row in OPTIMIZERS.values()}
+    modules |= {row.package: row.package for row in SAMPLERS.values() if row.package}
+    return tuple(name for name, module in modules.items() if module != "torch" and not _is_there(module))
+
+
+def taken_names(output_dir: str) -> frozenset[str]:
+    """Return every name for which a new run would find files of an earlier one in the output folder."""
+    if not output_dir.strip():
+        return frozenset()
+    try:
+        entries = [entry.name for entry in Path(output_dir).iterdir()]
+    except (OSError, ValueError):  # not there yet, no folder, or no possible name: training says so
+        return frozenset()
+    names = [match["name"] for match in map(_WEIGHTS.fullmatch, entries) if match]
+    return frozenset((*names, *(_POSITION.sub("", name) for name in names)))
+
+
+def _pictures(values: Mapping[str, object]) -> Seen:
+    given = {name: values[name] for name in SCAN_SETTINGS if name in values}
+    try:
+        settings = TrainingConfig.model_validate({**_REQUIRED, **given})
+    except ValidationError:  # the form says it at the field
+        return Seen()
+    if FOLDER not in given:
+        return Seen()
+    try:
+        found = facts_for(settings)
+    except DatasetError as error:
+        return Seen(findings=(Finding(Severity.ERROR, (FOLDER,), str(error), ""),))
+    except (OSError, ValueError) as error:
+        return Seen(findings=(_unreadable(error),))
+    notes = tuple(Finding(Severity.NOTE, (FOLDER,), note, "") for note in found.scan.notes)
+    repeats = tuple(sorted({image.repeats for image in found.scan.images}))
+    return Seen(Facts(dataset=found.facts), notes, repeats)
+
+
+def _unreadable(error: OSError | ValueError) -> Finding:
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
+    message = f"The pictures of `{FOLDER}` cannot be read: {reason}."
+    return Finding(Severity.ERROR, (FOLDER,), message, "Was the folder moved or deleted? Choose it again.")
+
+
+def _is_missing(spec: FieldSpec, values: Mapping[str, object]) -> bool:
+    text = str(values.get(spec.name) or "").strip()
+    if not text or spec.not_yet or spec.name in MADE_BY_THE_RUN:
+        return False
+    when = spec.only_when
+    if when is not None and values.get(when.setting) not in when.values:
+        return False
+    if text == DEMO and spec.name in (FOLDER, BASE_MODEL):
+        return False
+    if spec.name == BASE_MODEL and _HUB_NAME.fullmatch(text):
+        return False
+    try:
+        return not Path(text).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):  # too long, no possible name, no home folder
+        return True
+
+
+def _is_there(module: str) -> bool:
+    try:
+        return find_spec(module) is not None
+    except ValueError:  # loaded, but without a specification
+        return True

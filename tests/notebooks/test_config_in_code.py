@@ -1,0 +1,66 @@
+"""Tests of notebooks/config_in_code.ipynb."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+NOTEBOOK = REPOSITORY / "notebooks" / "config_in_code.ipynb"
+
+
+@pytest.fixture(scope="module")
+def code():
+    cells = json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    return [cell for cell in cells if cell["cell_type"] == "code"]
+
+
+def test_the_notebook_has_few_cells_and_no_outputs(code):
+    assert len(code) <= 6
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in code)
+
+
+def test_its_configuration_can_be_trained(code):
+    from lora_widgets import check
+
+    names = {}
+    exec("".join(code[0]["source"]), names)
+    config = names["config"]
+    assert check(config).errors == ()
+    assert config.pretrained_model_name_or_path == config.train_data_dir == "demo"
+
+
+def test_what_is_not_about_training_runs(code, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    for cell in code[:3]:
+        exec("".join(cell["source"]), names)
+    assert "network_alpha" in capsys.readouterr().out
+    assert names["load_config"]("zibbo.toml") == names["config"]
+
+
+@pytest.mark.slow
+def test_the_notebook_runs(tmp_path):
+    copy = shutil.copy(NOTEBOOK, tmp_path)
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--nbval-lax",
+        "--nbval-current-env",
+        "--nbval-cell-timeout=600",
+    ]
+    ran = subprocess.run(
+        [*command, "-p", "no:cacheprovider", str(copy)],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout[-4000:]
+    assert list((tmp_path / "config-in-code").glob("*.safetensors"))

@@ -1,0 +1,198 @@
+"""Tests of lora_widgets/widgets/look_around.py."""
+
+import shutil
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from lora_widgets.config.findings import Facts, Severity, check
+from lora_widgets.data.facts import FactsSettings, facts_for
+from lora_widgets.demo.config import demo_config
+from lora_widgets.training.folder import RunFolder
+from lora_widgets.widgets import look_around
+from lora_widgets.widgets.look_around import (
+    LOOKED_AT,
+    SCAN_SETTINGS,
+    Seen,
+    look,
+    missing_packages,
+    missing_paths,
+    taken_names,
+)
+
+
+@pytest.fixture
+def values(tmp_path):
+    return dict(demo_config(output_dir=str(tmp_path / "out")))
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    for number in range(3):
+        path = tmp_path / "pictures" / "2_cat" / f"{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (64, 64)).save(path)
+    return tmp_path / "pictures"
+
+
+def test_the_pictures_are_counted_as_training_counts_them(values, pictures):
+    seen = look({**values, "train_data_dir": str(pictures)})
+    expected = facts_for(demo_config(train_data_dir=str(pictures), output_dir="x")).facts
+    assert seen.facts.dataset == expected
+    assert seen.repeats == (2,)
+
+
+def test_values_as_text_are_read_as_the_form_gives_them(values):
+    texts = {name: "" if value is None else str(value) for name, value in values.items()}
+    assert look(texts).facts.dataset == look(values).facts.dataset is not None
+
+
+def test_every_setting_that_counting_reads_is_watched():
+    class Recorder:
+        def __init__(self):
+            self.read = set()
+
+        def __getattr__(self, name):
+            self.read.add(name)
+            return getattr(demo_config(output_dir="x"), name)
+
+    recorder = Recorder()
+    facts_for(recorder)
+    own_names = {"resolution_size": "resolution", "bucket_step": "bucket_reso_steps"}
+    read = {own_names.get(name, name) for name in recorder.read}
+    assert read <= set(SCAN_SETTINGS)
+    protocol = {name for kind in FactsSettings.__mro__ for name in vars(kind) if not name.startswith("_")}
+    assert {own_names.get(name, name) for name in protocol} <= set(SCAN_SETTINGS)
+
+
+def test_looking_changes_nothing_on_the_disk(values, pictures, tmp_path):
+    before = sorted(tmp_path.rglob("*"))
+    look({**values, "train_data_dir": str(pictures)})
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_folder_that_is_not_there_is_a_missing_path(values, tmp_path):
+    seen = look({**values, "train_data_dir": str(tmp_path / "nowhere")})
+    assert seen.facts.missing_paths == ("train_data_dir",)
+    assert seen.findings == ()
+
+
+def test_a_folder_without_pictures_is_an_error_at_the_folder(values, tmp_path):
+    (tmp_path / "empty").mkdir()
+    (finding,) = look({**values, "train_data_dir": str(tmp_path / "empty")}).findings
+    assert finding.severity is Severity.ERROR
+    assert finding.settings == ("train_data_dir",)
+
+
+def test_a_folder_that_vanishes_while_it_is_read_is_an_error_at_the_folder(values, pictures, monkeypatch):
+    real = look_around.facts_for
+
+    def vanishing(settings):
+        shutil.rmtree(pictures)
+        return real(settings)
+
+    monkeypatch.setattr(look_around, "facts_for", vanishing)
+    (finding,) = look({**values, "train_data_dir": str(pictures)}).findings
+    assert finding.severity is Severity.ERROR
+    assert finding.settings == ("train_data_dir",)
+
+
+def test_a_file_that_vanishes_while_it_is_read_is_no_exception(values, pictures, monkeypatch):
+    def vanishing(settings):
+        raise FileNotFoundError(2, "No such file or directory", "1.png")
+
+    monkeypatch.setattr(look_around, "facts_for", vanishing)
+    (finding,) = look({**values, "train_data_dir": str(pictures)}).findings
+    assert "cannot be read: No such file or directory" in finding.message
+
+
+def test_notes_about_the_folder_are_findings(values, pictures):
+    Image.new("RGB", (64, 64)).save(pictures / "aside.png")
+    (note,) = look({**values, "train_data_dir": str(pictures)}).findings
+    assert note.severity is Severity.NOTE
+    assert "aside.png" in note.message
+
+
+def test_while_a_setting_of_the_pictures_is_invalid_nothing_is_counted(values):
+    assert look({**values, "resolution": "huge"}).facts.dataset is None
+    assert look({**values, "unet_lr": "fast"}).facts.dataset is not None
+
+
+@pytest.mark.parametrize("text", ["x" * 1_000_000, "a\0b", "~nobody-here/x", "<script>"])
+def test_impossible_paths_are_missing_paths(values, text):
+    seen = look({**values, "train_data_dir": text, "output_dir": text})
+    assert "train_data_dir" in seen.facts.missing_paths
+
+
+@pytest.mark.parametrize(
+    ("model", "missing"),
+    [("demo", False), ("owner/model-1.5", False), ("./models/mine", True), ("mine", True), ("/a/b", True)],
+)
+def test_a_base_model_may_be_on_the_hub(values, model, missing):
+    found = missing_paths({**values, "pretrained_model_name_or_path": model})
+    assert ("pretrained_model_name_or_path" in found) is missing
+
+
+def test_settings_that_do_not_act_and_folders_that_are_made_may_be_missing(values):
+    nowhere = dict.fromkeys(("clip_l_path", "logging_dir", "output_dir"), "/nowhere")
+    assert missing_paths({**values, **nowhere}) == ()
+    assert missing_paths({**values, "vae_path": "/nowhere"}) == ("vae_path",)
+
+
+@given(
+    st.lists(st.sampled_from(["cat", "cat-2", "a.b", "cat-000004"]), max_size=4),
+    st.sampled_from(["final", "at_epoch", "at_step", "state", "journal"]),
+)
+def test_names_are_taken_exactly_where_a_run_would_refuse_them(tmp_path_factory, stems, kind):
+    path = tmp_path_factory.mktemp("out")
+    for stem in stems:
+        folder = RunFolder(path, stem)
+        file = {
+            "final": folder.final(),
+            "at_epoch": folder.at_epoch(4),
+            "at_step": folder.at_step(200),
+            "state": folder.state_beside(folder.at_epoch(4)),
+            "journal": folder.journal,
+        }[kind]
+        file.mkdir(exist_ok=True)
+    taken = taken_names(str(path))
+    for stem in ("cat", "cat-2", "a.b", "cat-000004", "cat-step00000200", "dog", "a"):
+        assert (stem in taken) is bool(RunFolder(path, stem).leftovers()), stem
+
+
+def test_a_taken_name_becomes_the_finding_with_a_free_one(values, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "zibbo.safetensors").touch()
+    draft = check(values, look(values).facts)
+    assert {"output_name": "zibbo-2"} in [f.fix.changes for f in draft.errors if f.fix]
+
+
+def test_an_output_folder_that_is_a_file_takes_no_names(tmp_path):
+    (tmp_path / "file").touch()
+    assert taken_names(str(tmp_path / "file")) == taken_names("") == frozenset()
+
+
+def test_packages_are_found_without_importing_them(monkeypatch):
+    asked = []
+    monkeypatch.setattr(look_around, "find_spec", asked.append)
+    missing = missing_packages()
+    assert "prodigyopt" in missing
+    assert "torch" not in missing
+    assert "lion_pytorch" in asked  # the name to import, where it is not that of the package
+
+
+def test_what_is_no_longer_true_is_forgotten():
+    facts = Facts(missing_paths=("vae_path", "train_data_dir"), taken_names=frozenset({"cat"}))
+    seen = Seen(facts, repeats=(2,))
+    assert seen.still_true(["vae_path"]).facts.missing_paths == ("train_data_dir",)
+    assert seen.still_true(["output_dir"]).facts.taken_names == frozenset()
+    assert seen.still_true(["num_repeats"]) == seen
+    after = seen.still_true(["train_data_dir"])
+    assert (after.facts.dataset, after.findings, after.repeats) == (None, (), ())
+    assert after.facts.taken_names == {"cat"}
+
+
+def test_what_is_looked_at_are_settings():
+    assert set(LOOKED_AT) <= set(demo_config(output_dir="x").__class__.model_fields)

@@ -1,0 +1,118 @@
+"""Tests of lora_widgets/widgets/step_card.py."""
+
+import html
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lora_widgets.config.facts import DatasetFacts
+from lora_widgets.config.findings import Facts, Finding, Severity, check
+from lora_widgets.demo.config import demo_config
+from lora_widgets.widgets.look_around import Seen
+from lora_widgets.widgets.step_card import counted, steps_html
+
+VALUES = dict(demo_config(max_train_steps=0, max_train_epochs=8))
+NUMBER = re.compile(r'lw-steps-number">([^<]*)<')
+
+
+def seen(*counts, repeats=(10,), images=16, **facts):
+    return Seen(Facts(dataset=DatasetFacts(images, counts, **facts)), repeats=repeats)
+
+
+def card(what=None, *, counting=False, **changes):
+    what = what or Seen()
+    draft = check({**VALUES, **changes}, what.facts)
+    return html.unescape(steps_html(draft, what, counting=counting))
+
+
+def test_the_arithmetic_is_spelled_out():
+    text = card(seen(160))
+    assert NUMBER.search(text)[1] == "160"
+    assert "16 pictures × 10 repeats = 160, / batch 8 = 20 steps per epoch × 8 epochs = 160 steps" in text
+    assert "16 pictures in 1 bucket" in text
+
+
+def test_different_repeats_are_not_multiplied():
+    assert "16 pictures × 2 to 10 repeats = 90" in card(seen(90, repeats=(2, 10)))
+
+
+def test_rounding_is_told_where_it_happens():
+    assert "20 steps per epoch ×" in card(seen(80, 80))
+    assert "(rounded up in each bucket)" in card(seen(81, 79))
+    assert "21 steps per epoch (rounded up)" in card(seen(161))
+
+
+def test_accumulation_is_a_step_of_its_own():
+    text = card(seen(160), gradient_accumulation_steps=3)
+    assert "/ batch 8 = 20 batches, / 3 accumulated = 7 steps per epoch × 8 epochs = 56 steps" in text
+
+
+@pytest.mark.parametrize(("steps", "epochs"), [(160, "8 epochs"), (150, "7.5 epochs"), (20, "1 epoch")])
+def test_max_steps_are_turned_into_epochs(steps, epochs):
+    text = card(seen(160), max_train_steps=steps)
+    assert text.count(f"; max steps {steps} = {epochs}<") == 1
+
+
+def test_one_of_a_thing_is_one():
+    assert "1 picture × 1 repeat = 1" in card(seen(1, images=1, repeats=(1,)), train_batch_size=1)
+    assert counted(2, "batch") == "2 batches"
+    assert counted(1234, "step") == "1,234 steps"
+
+
+def test_left_out_files_and_missing_captions_are_counted():
+    text = card(seen(160, skipped=("a.gif: x", "b.gif: y"), without_caption=3))
+    assert "16 pictures in 1 bucket, 3 without caption, 2 files left out" in text
+
+
+def test_while_counting_the_formula_is_shown_and_no_number():
+    text = card(counting=True)
+    assert NUMBER.search(text)[1] == "–"
+    assert "Counting the pictures" in text
+    assert "pictures × 10 repeats / batch 8 × 8 epochs = steps" in text
+
+
+def test_without_a_folder_it_asks_for_one():
+    assert "Choose a folder" in card(train_data_dir="", counting=True)
+
+
+def test_a_folder_that_cannot_be_used_is_not_counted_for_ever():
+    text = card(Seen(Facts(missing_paths=("train_data_dir",))), counting=True)
+    assert "cannot be used" in text
+
+
+def test_a_wrong_value_elsewhere_is_named_as_the_reason():
+    assert "marked as wrong" in card(seen(160), unet_lr="fast")
+
+
+def test_without_a_length_it_says_so():
+    assert "no length" in card(seen(160), max_train_epochs=0)
+
+
+@given(
+    st.lists(st.integers(1, 300), min_size=1, max_size=5),
+    st.integers(1, 9),
+    st.integers(1, 5),
+    st.integers(0, 99),
+)
+def test_the_big_number_is_that_of_the_check(counts, batch, accumulation, steps):
+    what = seen(*counts)
+    changes = {
+        "train_batch_size": batch,
+        "gradient_accumulation_steps": accumulation,
+        "max_train_steps": steps,
+    }
+    draft = check({**VALUES, **changes}, what.facts)
+    text = card(what, **changes)
+    assert NUMBER.search(text)[1] == f"{draft.steps.total_steps:,}"
+    assert f"= {counted(draft.steps.steps_per_epoch, 'step')} per epoch" in text
+
+
+def test_findings_of_the_folder_are_enough_to_say_so():
+    from dataclasses import replace
+
+    draft = check(VALUES)
+    broken = Finding(Severity.ERROR, ("train_data_dir",), "gone", "")
+    draft = replace(draft, findings=(broken, *draft.findings))
+    assert "cannot be used" in steps_html(draft, Seen(), counting=False)
