@@ -1,7 +1,7 @@
 """How good the demo model is, and what a LoRA changed: ``python -m lora_widgets.demo.evaluate [LORA]``.
 
 All figures come from rules on the pixels of generated pictures (`measure`, `subject`): 20 Euler steps, fixed
-seeds. Without a LoRA: 200 captions that pre-training never showed. With one: 60 pictures with the trigger and
+seeds. Without a LoRA: 200 captions that pre-training never showed. With one: 64 pictures with the trigger and
 64 others, before and after.
 """
 
@@ -74,9 +74,9 @@ def score_base(family: Family, *, count: int = 200, seed: int = 1) -> Scores:
 
 
 def score_subject(family: Family, *, seed: int = 2) -> float:
-    """Return how often a picture asked for with the trigger shows the new subject: 60, each pose twice."""
-    captions = [pose.caption for pose in poses(30, seed)]
-    return _share(map(is_subject, generate(family, captions * 2, seed=seed)))
+    """Return how often one of 64 pictures asked for with the trigger shows the new subject."""
+    captions = [pose.caption for pose in poses(30, seed)] * 3
+    return _share(map(is_subject, generate(family, captions[:64], seed=seed)))
 
 
 def score_lora(config: TrainingConfig, lora: Path) -> dict[str, tuple[float, float]]:

@@ -106,7 +106,7 @@ def _item(finding: Finding) -> str:
     remedy = f' <span class="lw-remedy">{_sentence(finding.remedy)}</span>' if finding.remedy else ""
     return (
         f'<li class="lw-finding lw-finding-{kind}"><span class="lw-severity">{kind.capitalize()}</span>'
-        f'<div class="lw-finding-text">{_sentence(finding.message)}{remedy} {where}</div></li>'
+        f'<div class="lw-finding-text">{_sentence(finding.sentence)}{remedy} {where}</div></li>'
     )
 
 

@@ -1,8 +1,9 @@
-"""One notebook open in JupyterLab, driven through the application object that Lab exposes on request."""
+"""JupyterLab 4 and Notebook 7, driven through the application object that both expose on request."""
 
-import json
+from notebook_page import OPEN_LIMIT_MS, NotebookPage
 
-KERNEL_READY = """async () => {
+ACTIVE = "window.jupyterapp.shell.currentWidget"
+READY = """async () => {
   const app = window.jupyterapp;
   await app.restored;
   let widget = app.shell.currentWidget;
@@ -14,28 +15,33 @@ KERNEL_READY = """async () => {
   await widget.sessionContext.ready;
   if (widget.sessionContext.session) await widget.sessionContext.session.kernel.info;
 }"""
-ACTIVE = "window.jupyterapp.shell.currentWidget"
+RUN = f"""async ([cell, code, wait]) => {{
+  const notebook = {ACTIVE}.content;
+  notebook.widgets[cell].model.sharedModel.setSource(code);
+  notebook.activeCellIndex = cell;
+  notebook.deselectAll();
+  const done = window.jupyterapp.commands.execute('notebook:run-cell');
+  if (wait) await done;
+}}"""
+ASK = f"""async ([code, user_expressions]) => {{
+  const kernel = {ACTIVE}.sessionContext.session.kernel;
+  const content = {{code, user_expressions, silent: true, store_history: false}};
+  return (await kernel.requestExecute(content).done).content;
+}}"""
 
 
-class LabPage:
-    def __init__(self, page, server, notebook):
-        self.page, self.server, self.notebook = page, server, notebook
-        self.errors = []
-        page.set_default_timeout(120_000)
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
+class LabPage(NotebookPage):
+    def wait_until_ready(self):
+        self.page.wait_for_function("() => !!window.jupyterapp", timeout=OPEN_LIMIT_MS)
+        self.page.evaluate(READY)
 
-    def open(self):
-        self.page.goto(self.server.address(self.notebook), wait_until="commit")
-        self.page.wait_for_function("() => !!window.jupyterapp")
-        self.page.evaluate(KERNEL_READY)
-        return self
+    def run(self, code, *, cell=0, wait=True):
+        self.page.evaluate(RUN, [cell, code, wait])
 
     def start_all(self):
-        """Run all cells without waiting for them."""
         self.page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells'); }")
 
-    def wait_until_idle(self, limit_ms):
-        """Wait until no cell is running or waiting to run."""
+    def wait_until_idle(self, limit_ms=60_000):
         self.page.wait_for_function(
             f"""() => {ACTIVE}.content.widgets.every(
                 cell => cell.model.type !== 'code' || cell.model.executionState !== 'running')
@@ -43,12 +49,15 @@ class LabPage:
             timeout=limit_ms,
         )
 
+    def outputs(self, cell=0):
+        return self.page.evaluate(f"cell => {ACTIVE}.content.widgets[cell].model.outputs.toJSON()", cell)
+
+    def evaluate_in_kernel(self, code, expressions):
+        return self.page.evaluate(ASK, [code, expressions])
+
     def interrupt(self):
         """Press the square button of the toolbar."""
         self.page.locator('[data-jp-item-name="interrupt"]').first.click()
-
-    def press(self, name):
-        self.page.locator("button.jupyter-button", has_text=name).first.click()
 
     def save(self):
         self.page.evaluate("async () => { await window.jupyterapp.commands.execute('docmanager:save'); }")
@@ -61,11 +70,3 @@ class LabPage:
             "async theme => { await window.jupyterapp.commands.execute('apputils:change-theme', {theme}); }",
             name,
         )
-
-    def saved(self):
-        """Return the notebook as it is on disk."""
-        return json.loads((self.server.root / self.notebook).read_text())
-
-    def screenshot(self, path):
-        """Make the window tall enough for everything, and take its picture."""
-        self.page.screenshot(path=path, full_page=True)

@@ -21,7 +21,7 @@ from lora_widgets.widgets.look_around import Seen
 
 def test_the_traits_tell_what_was_entered(panel, config):
     assert panel.config == config
-    assert panel.steps.total_steps == 280
+    assert panel.steps.total_steps == 240
     assert panel.run is None
     enter(panel, "max_train_steps", "40")
     assert panel.config.max_train_steps == 40
@@ -51,7 +51,7 @@ def test_a_config_assigned_in_another_cell_is_shown_and_told_once(panel, config)
     panel.observe(lambda change: told.append(change["new"].seed), "config")
     panel.config = config.with_changes(seed=7, max_train_steps=0, max_train_epochs=3)
     assert panel.form.values["seed"] == "7"
-    assert panel.steps.total_steps == 60
+    assert panel.steps.total_steps == 120
     assert told == [7]
 
 

@@ -75,7 +75,7 @@ def test_while_it_trains_the_form_is_for_the_next_run(panel, engine):
     assert engine.configs[0].seed == 42
     assert panel.config.seed == 7
     assert "changes here are for the next run" in panel._note.value
-    assert "280 steps" in panel._note.value
+    assert "240 steps" in panel._note.value
 
 
 def test_stop_ends_the_run_and_start_is_possible_again(panel, engine):

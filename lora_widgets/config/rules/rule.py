@@ -35,10 +35,14 @@ class Finding:
     remedy: str
     fix: Fix | None = None
 
+    @property
+    def sentence(self) -> str:
+        """The message with its full stop."""
+        return self.message if self.message.endswith((".", "?")) else f"{self.message}."
+
     def __str__(self) -> str:
         """Say it in one line."""
-        stop = "" if self.message.endswith((".", "?")) else "."
-        return f"{self.message}{stop} {self.remedy}".strip()
+        return f"{self.sentence} {self.remedy}".strip()
 
 
 @dataclass(frozen=True)
