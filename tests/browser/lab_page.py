@@ -15,18 +15,23 @@ READY = """async () => {
   await widget.sessionContext.ready;
   if (widget.sessionContext.session) await widget.sessionContext.session.kernel.info;
 }"""
+# ipykernel 7 now and then sleeps through a message until the next one comes; so another one comes.
+NUDGED = """async (kernel, done) => {
+  const nudge = setInterval(() => kernel.requestKernelInfo(), 4000);
+  try { return await done; } finally { clearInterval(nudge); }
+}"""
 RUN = f"""async ([cell, code, wait]) => {{
   const notebook = {ACTIVE}.content;
   notebook.widgets[cell].model.sharedModel.setSource(code);
   notebook.activeCellIndex = cell;
   notebook.deselectAll();
   const done = window.jupyterapp.commands.execute('notebook:run-cell');
-  if (wait) await done;
+  if (wait) await ({NUDGED})({ACTIVE}.sessionContext.session.kernel, done);
 }}"""
 ASK = f"""async ([code, user_expressions]) => {{
   const kernel = {ACTIVE}.sessionContext.session.kernel;
   const content = {{code, user_expressions, silent: true, store_history: false}};
-  return (await kernel.requestExecute(content).done).content;
+  return (await ({NUDGED})(kernel, kernel.requestExecute(content).done)).content;
 }}"""
 
 

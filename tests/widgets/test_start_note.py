@@ -24,7 +24,7 @@ def draft(**changes):
 
 def test_it_says_what_start_would_do():
     text = ready_html(draft(), images=16)
-    for part in ("160 steps", "16 pictures", "LoRA for SD1.5", "<b>demo</b>", "out/zibbo.safetensors"):
+    for part in ("240 steps", "16 pictures", "LoRA for SD1.5", "<b>demo</b>", "out/zibbo.safetensors"):
         assert part in text
 
 

@@ -13,7 +13,7 @@ from lora_widgets.demo.config import demo_config
 from lora_widgets.widgets.look_around import Seen
 from lora_widgets.widgets.step_card import counted, steps_html
 
-VALUES = dict(demo_config(max_train_steps=0, max_train_epochs=8))
+VALUES = dict(demo_config(max_train_steps=0, max_train_epochs=8, train_batch_size=8))
 NUMBER = re.compile(r'lw-steps-number">([^<]*)<')
 
 
