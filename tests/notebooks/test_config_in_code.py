@@ -1,9 +1,6 @@
 """Tests of notebooks/config_in_code.ipynb."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -43,27 +40,11 @@ def test_what_is_not_about_training_runs(code, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.slow
-def test_the_notebook_runs(tmp_path):
+def test_the_notebook_runs(run_notebook, tmp_path):
     """With a tenth of its steps."""
-    written, copy = NOTEBOOK.read_text(encoding="utf-8"), tmp_path / NOTEBOOK.name
-    assert written.count("max_train_steps=120") == written.count("sample_every_n_steps=40") == 1
-    shorter = written.replace("max_train_steps=120", "max_train_steps=12")
-    copy.write_text(shorter.replace("sample_every_n_steps=40", "sample_every_n_steps=6"), encoding="utf-8")
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "--nbval-lax",
-        "--nbval-current-env",
-        "--nbval-cell-timeout=600",
-    ]
-    ran = subprocess.run(
-        [*command, "-p", "no:cacheprovider", str(copy)],
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
-        capture_output=True,
-        text=True,
-        check=False,
+    run_notebook(
+        NOTEBOOK,
+        ("max_train_steps=120", "max_train_steps=12"),
+        ("sample_every_n_steps=40", "sample_every_n_steps=6"),
     )
-    assert ran.returncode == 0, ran.stdout[-4000:]
     assert list((tmp_path / "config-in-code").glob("*.safetensors"))

@@ -1,10 +1,7 @@
 """Tests of notebooks/train_lora.ipynb and of the kernel beside it."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -36,30 +33,9 @@ def test_the_notebook_opens_with_any_python_kernel():
 
 
 @pytest.mark.slow
-def test_the_notebook_runs(tmp_path):
+def test_the_notebook_runs(run_notebook, tmp_path):
     """With fewer steps; all of them are run in the browser tests."""
-    copy = tmp_path / NOTEBOOK.name
-    short = "demo_config(max_train_steps=12, sample_every_n_steps=6)"
-    copy.write_text(NOTEBOOK.read_text(encoding="utf-8").replace("demo_config()", short), encoding="utf-8")
-    assert short in copy.read_text(encoding="utf-8")
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "--nbval-lax",
-        "--nbval-current-env",
-        "--nbval-cell-timeout=600",
-    ]
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    ran = subprocess.run(
-        [*command, "-p", "no:cacheprovider", str(copy)],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ran.returncode == 0, ran.stdout[-4000:]
+    run_notebook(NOTEBOOK, ("demo_config()", "demo_config(max_train_steps=12, sample_every_n_steps=6)"))
     assert list(tmp_path.glob("lora-widgets-demo*/*.safetensors"))
 
 

@@ -5,6 +5,7 @@ import threading
 import time
 
 import pytest
+from until import until
 
 from lora_widgets.errors import ConfigError, DatasetError
 from lora_widgets.events import Failed, Finished, Notice, StepDone
@@ -13,13 +14,6 @@ from lora_widgets.training import run as run_module
 from lora_widgets.training.run import Run
 
 LONG = 100_000
-
-
-def until(condition, seconds=60):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
 
 
 def test_a_run_remembers_its_steps_samples_and_files(make_config):

@@ -7,8 +7,9 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from driven_panel import Engine, is_idle, is_settled, until
+from driven_panel import Engine, is_idle, is_settled
 from fake_run import draw_sample
+from until import until
 
 from lora_widgets.demo.config import demo_config
 from lora_widgets.events import SampleReady

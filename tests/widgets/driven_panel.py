@@ -1,8 +1,7 @@
 """A panel with an engine that trains nothing, and what a user does with them."""
 
-import time
-
 from fake_run import FakeRun
+from until import until
 
 LONG = {"steps": 100_000, "step_s": 0.01}
 SHORT = {"steps": 5, "step_s": 0.0}
@@ -26,13 +25,6 @@ class Engine:
         self.configs.append(config)
         self.runs.append(FakeRun(tell, folder=config.output_dir, **self.options).start())
         return self.runs[-1]
-
-
-def until(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.005)
 
 
 def enter(panel, name, value):

@@ -4,6 +4,7 @@ import threading
 import time
 
 import pytest
+from until import until
 
 from lora_widgets.config.findings import Facts, Severity
 from lora_widgets.widgets import background_scan
@@ -47,13 +48,6 @@ def scan(disk, found, monkeypatch):
 
 def scan_holds():
     return threading.current_thread().name
-
-
-def until(condition):
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.005)
 
 
 def taken(scan):

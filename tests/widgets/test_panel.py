@@ -8,8 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 import traitlets
-from driven_panel import enter, is_settled, mistake, settings_of, start_and_wait, until
+from driven_panel import enter, is_settled, mistake, settings_of, start_and_wait
 from PIL import Image
+from until import until
 
 from lora_widgets.config.findings import Facts, Severity, check
 from lora_widgets.widgets import kept_output, look_around

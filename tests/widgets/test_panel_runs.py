@@ -3,7 +3,8 @@
 import threading
 import time
 
-from driven_panel import LONG, enter, is_idle, is_settled, run_buttons, settings_of, start_and_wait, until
+from driven_panel import LONG, enter, is_idle, is_settled, run_buttons, settings_of, start_and_wait
+from until import until
 
 from lora_widgets.config.findings import Severity
 from lora_widgets.widgets import look_around, settled_click

@@ -1,10 +1,10 @@
 """Tests of lora_widgets/widgets/session.py."""
 
 import threading
-import time
 
 import pytest
 from fake_run import FakeRun
+from until import until
 
 from lora_widgets.demo.config import demo_config
 from lora_widgets.errors import ConfigError
@@ -34,9 +34,11 @@ def stages():
 
 @pytest.fixture
 def make_session(keeper, stages, tmp_path):
-    def make(**options):
+    def make(*, gate=None, **options):
         def start(config, *, listeners):
             (listener,) = listeners
+            if gate is not None:
+                gate.wait()
             return FakeRun(listener, folder=tmp_path, **{"steps": 5, "step_s": 0.0, **options}).start()
 
         session = Session(start, keeper=keeper, changed=lambda: stages.append(session.stage))
@@ -45,19 +47,14 @@ def make_session(keeper, stages, tmp_path):
     return make
 
 
-def until(condition):
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.005)
-
-
 def test_a_run_begins_in_the_background_and_both_ends_are_told(make_session, stages, keeper):
-    session = make_session()
+    loaded = threading.Event()
+    session = make_session(gate=loaded)
     assert session.ask()
     session.begin(CONFIG)
     assert session.stage is Stage.STARTING
     assert session.monitor is not None
+    loaded.set()
     until(lambda: len(stages) == 2)
     assert stages == [Stage.RUNNING, Stage.IDLE]
     assert session.run.done.is_set()

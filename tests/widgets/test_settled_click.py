@@ -5,6 +5,7 @@ import time
 
 import ipywidgets
 import pytest
+from until import until
 
 from lora_widgets.widgets import settled_click
 from lora_widgets.widgets.settled_click import SettledClick
@@ -18,13 +19,6 @@ def button():
 @pytest.fixture
 def told():
     return []
-
-
-def until(condition):
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.005)
 
 
 def test_what_arrives_after_the_click_is_seen_by_the_action(button, told, monkeypatch):
