@@ -4,7 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from lora_widgets.config.fields import NotYet, OnlyWhen, Ui
+from lora_widgets.catalog.partial_batches import PARTIAL_BATCHES
+from lora_widgets.config.fields import NotYet, OneOf, OnlyWhen, Ui
 from lora_widgets.config.section import Section
 from lora_widgets.config.tabs import Tab
 
@@ -38,6 +39,11 @@ class Buckets(Section, tab=Tab.LORA, group="Buckets"):
         int, Field(ge=8, le=512, multiple_of=8), Ui("Step", unit="px"), _BUCKETS_ON
     ] = 64
     """Bucket sides are multiples of this. Smaller cuts less off and makes more buckets; 64 is usual."""
+
+    partial_batches: Annotated[str, OneOf(PARTIAL_BATCHES), Ui("Partial batches"), NotYet()] = "keep"
+    """What happens where a bucket's pictures do not fill its last batch. keep trains the smaller batch,
+    merge moves the pictures of buckets that never fill one batch to the nearest other bucket, repeat shows
+    some pictures once more."""
 
     @property
     def bucket_step(self) -> int:

@@ -55,8 +55,11 @@ class Captions(Section, tab=Tab.ADVANCED, group="Captions"):
     caption_suffix: Annotated[str, Field(max_length=10_000), Ui("Caption suffix")] = ""
     """Text put after every caption, with a blank between."""
 
-    max_token_length: Annotated[int, Field(ge=75, le=225), Ui("Caption length", unit="tokens"), NotYet()] = 75
-    """Longest caption that is encoded; 150 and 225 join several windows."""
+    max_token_length: Annotated[
+        int, Field(ge=75, le=225, multiple_of=75), Ui("Caption length", unit="tokens"), NotYet()
+    ] = 75
+    """Longest caption that is encoded: 75, 150 or 225 tokens. The longer ones join windows of 75; what does
+    not fit is cut off."""
 
     @property
     def clip_layers_skipped(self) -> int:

@@ -8,7 +8,7 @@ from pydantic import SecretStr, model_validator
 
 from lora_widgets.config.buckets import Buckets
 from lora_widgets.config.captions import Captions
-from lora_widgets.config.dataset import Augmentation, Dataset
+from lora_widgets.config.dataset import Augmentation, Dataset, LossPerPicture
 from lora_widgets.config.fields import FieldSpec, fields_by_name
 from lora_widgets.config.learning_rate import LearningRate, Optimizer
 from lora_widgets.config.lora import LoraStructure
@@ -26,6 +26,7 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "dataset_dir": ("train_data_dir",),
     "epochs": ("max_train_epochs",),
     "learning_rate": ("unet_lr", "text_encoder_lr"),
+    "conditioning_data_dir": ("mask_data_dir",),
 }
 _MASK = "••••••"
 
@@ -35,6 +36,7 @@ class TrainingConfig(  # pyright: ignore[reportIncompatibleVariableOverride] - t
     ModelFiles,
     Dataset,
     Augmentation,
+    LossPerPicture,
     LoraStructure,
     Buckets,
     LearningRate,
@@ -113,6 +115,8 @@ def canonical(values: Mapping[str, object]) -> dict[str, object]:
             value = result.pop(alias)
             for name in names:
                 result.setdefault(name, value)
+    if result.get("dataset_config"):
+        result.setdefault("train_data_dir", "")
     return result
 
 

@@ -12,20 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lora_widgets.data.headers import read_extensions
+from lora_widgets.data.subset import Subset, SubsetSettings
 from lora_widgets.errors import DatasetError
 
 NUMBERED = re.compile(r"(\d+)_(.*)")
 IGNORED_PREFIXES = (".", "__MACOSX")
 NAMES_SHOWN = 5
-
-
-@dataclass(frozen=True)
-class Subset:
-    """One folder of pictures with its repeats; ``class_tokens`` stand in for a missing caption file."""
-
-    folder: Path
-    repeats: int
-    class_tokens: str
 
 
 @dataclass(frozen=True)
@@ -36,8 +28,10 @@ class Layout:
     notes: tuple[str, ...]
 
 
-def find_layout(folder: Path, num_repeats: int) -> Layout:
+def find_layout(folder: Path, num_repeats: int, settings: SubsetSettings) -> Layout:
     """Decide between folder mode and flat mode; ``num_repeats`` is for folders without a number.
+
+    ``settings`` are those that all subsets found here follow.
 
     Raises:
         DatasetError: there is no picture where pictures are looked for; the text says where some are.
@@ -46,13 +40,14 @@ def find_layout(folder: Path, num_repeats: int) -> Layout:
     with_pictures = [child for child in children if pictures_in(child)]
     own_pictures = pictures_in(folder)
     if any(NUMBERED.fullmatch(child.name) for child in with_pictures):
-        subsets = [_subset(child, num_repeats) for child in with_pictures]
+        subsets = [_subset(child, num_repeats, settings) for child in with_pictures]
         empty = [child for child in children if NUMBERED.fullmatch(child.name) and child not in with_pictures]
         kept = tuple(subset for subset in subsets if subset.repeats > 0)
         return Layout(kept, (*_subset_notes(subsets), *_aside_notes(own_pictures, empty)))
     if own_pictures:
         return Layout(
-            (Subset(folder, num_repeats, ""),), _flat_mode_notes(folder, num_repeats, aside=with_pictures)
+            (Subset(folder, num_repeats, "", settings),),
+            _flat_mode_notes(folder, num_repeats, aside=with_pictures),
         )
     raise DatasetError(_no_pictures(folder, with_pictures))
 
@@ -87,11 +82,11 @@ def named(names: Iterable[str]) -> str:
     return shown if len(listed) <= NAMES_SHOWN else f"{shown} and {len(listed) - NAMES_SHOWN} more"
 
 
-def _subset(folder: Path, num_repeats: int) -> Subset:
+def _subset(folder: Path, num_repeats: int, settings: SubsetSettings) -> Subset:
     match = NUMBERED.fullmatch(folder.name)
     if match is None:
-        return Subset(folder, num_repeats, "")
-    return Subset(folder, int(match[1]), match[2].strip())
+        return Subset(folder, num_repeats, "", settings)
+    return Subset(folder, int(match[1]), match[2].strip(), settings)
 
 
 def _subset_notes(subsets: list[Subset]) -> list[str]:

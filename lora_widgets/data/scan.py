@@ -11,13 +11,14 @@ from typing import Protocol
 
 from lora_widgets.data.caption_files import read_caption_file
 from lora_widgets.data.headers import NOT_READ, picture_size, read_extensions
-from lora_widgets.data.layout import Subset, find_layout, named, pictures_in, visible
+from lora_widgets.data.layout import find_layout, named, pictures_in, visible
+from lora_widgets.data.subset import Subset, SubsetSettings
 from lora_widgets.errors import DatasetError
 
 DEMO = "demo"
 
 
-class ScanSettings(Protocol):
+class ScanSettings(SubsetSettings, Protocol):
     """The settings that say where the pictures are."""
 
     @property
@@ -30,21 +31,25 @@ class ScanSettings(Protocol):
         """Repeats of pictures in folders without a number."""
         ...
 
-    @property
-    def caption_extension(self) -> str:
-        """Extension of the caption files to look for first."""
-        ...
-
 
 @dataclass(frozen=True)
 class ImageFile:
-    """One picture: ``size`` is (width, height) as seen, ``captions`` has at least one line, perhaps empty."""
+    """One picture: ``size`` is (width, height) as seen, ``captions`` has at least one line, perhaps empty.
+
+    ``repeats`` are those in effect; ``mask`` is the file that says where to learn, None for everywhere.
+    """
 
     path: Path
     size: tuple[int, int]
     captions: tuple[str, ...]
     repeats: int
-    folder: str
+    subset: Subset
+    mask: Path | None = None
+
+    @property
+    def folder(self) -> str:
+        """Name of the folder."""
+        return self.subset.folder.name
 
 
 @dataclass(frozen=True)
@@ -72,8 +77,8 @@ def scan(settings: ScanSettings) -> Scan:
         DatasetError: the folder is missing, or holds no picture that can be used.
     """
     folder = _existing_folder(settings.train_data_dir)
-    layout = find_layout(folder, settings.num_repeats)
-    parts = [_scan_subset(subset, settings.caption_extension) for subset in layout.subsets]
+    layout = find_layout(folder, settings.num_repeats, settings)
+    parts = [_scan_subset(subset) for subset in layout.subsets]
     result = Scan(
         images=tuple(image for part in parts for image in part.images),
         skipped=tuple(skipped for part in parts for skipped in part.skipped),
@@ -105,7 +110,7 @@ def _existing_folder(setting: str | PathLike[str]) -> Path:
     return folder
 
 
-def _scan_subset(subset: Subset, caption_extension: str) -> Scan:
+def _scan_subset(subset: Subset) -> Scan:
     """Read sizes and captions of one folder."""
     images: list[ImageFile] = []
     skipped = _unsupported(subset.folder)
@@ -114,7 +119,7 @@ def _scan_subset(subset: Subset, caption_extension: str) -> Scan:
     for path in pictures_in(subset.folder):
         try:
             size = picture_size(path)
-            caption = read_caption_file(path, caption_extension)
+            caption = read_caption_file(path, subset.settings.caption_extension)
         except DatasetError as error:
             skipped.append(Skipped(path, str(error)))
             continue
@@ -123,7 +128,7 @@ def _scan_subset(subset: Subset, caption_extension: str) -> Scan:
             empty_captions.append(caption.path.name)
         uncaptioned += not lines
         captions = lines or (subset.class_tokens,)
-        images.append(ImageFile(path, size, captions, subset.repeats, subset.folder.name))
+        images.append(ImageFile(path, size, captions, subset.repeats, subset))
     notes = (*_same_stem_notes(images), *_empty_caption_notes(empty_captions, subset.class_tokens))
     return Scan(tuple(images), tuple(skipped), uncaptioned, notes)
 

@@ -99,15 +99,21 @@ def has_text(css, text):
     return f"(document.querySelector('{css}') || {{}}).textContent === '{text}'"
 
 
+def shown_by_the_plain_form(seed):
+    return has_text(".plain-text .widget-html-content", f"seed {seed}")
+
+
+def shown_by_the_panel(seed):
+    return f"document.querySelector('{field('seed')}').value === '{seed}'"
+
+
 def measure(bench, rounds):
     for _ in range(rounds):
         bench.first_paint("first paint, plain", PLAIN, ".plain-field")
-        measure_load(
-            bench, "load, plain", "plain.load", has_text(".plain-text .widget-html-content", "seed {}")
-        )
+        measure_load(bench, "load, plain", "plain.load", shown_by_the_plain_form)
         bench.first_paint("first paint", PANEL, ".lw-field")
         bench.notebook.wait_for("panel.steps is not None")
-        measure_load(bench, "load", "load", "document.querySelector('" + field("seed") + "').value === '{}'")
+        measure_load(bench, "load", "load", shown_by_the_panel)
         measure_changes(bench)
         bench.notebook.run(BARE)
         bench.notebook.page.wait_for_selector(".bare-tick input")
@@ -126,7 +132,7 @@ def measure_load(bench, name, function, done):
     )
     for _ in range(3):
         for config, seed in (("second", 7), ("first", 42)):
-            bench.load(name, f"{function}({config})", done.format(seed))
+            bench.load(name, f"{function}({config})", done(seed))
 
 
 def measure_changes(bench):

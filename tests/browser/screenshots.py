@@ -15,6 +15,7 @@ from lora_widgets.config.tabs import Tab
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 WIDTHS = (1400, 600)
 HEIGHT = 2600  # nothing is cut off
+LIMIT_MS = 30_000  # the run that is pictured takes about ten seconds
 PANEL = 'panel = new_panel(demo(project_name="zibbo"), steps=160, step_s=0.05)'
 
 
@@ -23,6 +24,7 @@ def main():
     parser.add_argument("folder", type=Path)
     parser.add_argument("--front-end", choices=FRONT_ENDS, default="lab")
     options = parser.parse_args()
+    expect.set_options(timeout=LIMIT_MS)
     options.folder.mkdir(parents=True, exist_ok=True)
     with one_notebook(options.front_end) as notebook:
         notebook.do("from panels import *")

@@ -36,7 +36,7 @@ def valid_value(spec):
     if spec.type is bool:
         return st.booleans()
     if spec.type is int or spec.name == "resolution":
-        step = 8 if spec.name == "bucket_reso_steps" else 1
+        step = {"bucket_reso_steps": 8, "max_token_length": 75}.get(spec.name, 1)
         return st.integers(int(low) // step, int(high) // step).map(lambda n: n * step)
     if spec.type is float:
         return st.floats(

@@ -7,6 +7,17 @@ from lora_widgets.config.setup import DEMO
 _DEMO_SIDE_PX = 64
 
 
+@rule(Severity.ERROR, "train_data_dir", "dataset_config")
+def no_folder(now: Situation) -> Advice | None:
+    """The pictures are in a folder, or in those of a file."""
+    if now.config.train_data_dir.strip() or now.config.dataset_config:
+        return None
+    return Advice(
+        "`train_data_dir` is empty, so there is nothing to train on.",
+        "Choose the folder with your pictures, or a `dataset_config` that names several.",
+    )
+
+
 @rule(Severity.ERROR, "train_data_dir")
 def no_pictures(now: Situation) -> Advice | None:
     """Nothing can be learned from no pictures."""

@@ -80,7 +80,7 @@ def other_value(spec):
         return not spec.default
     if spec.choices:
         return next(name for name in spec.choices if name != spec.default)
-    return {int: 100, float: 0.5}.get(spec.type, "other")
+    return {int: 150, float: 0.5}.get(spec.type, "other")
 
 
 @pytest.mark.parametrize(
