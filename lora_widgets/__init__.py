@@ -22,12 +22,14 @@ _HOMES = {
     "Run": "lora_widgets.training.run",
     "start": "lora_widgets.launch",
     "train": "lora_widgets.launch",
+    "DatasetPreview": "lora_widgets.widgets.dataset_preview",
     "TrainingPanel": "lora_widgets.training_panel",
     "LoraWidgetsError": "lora_widgets.errors",
 }
 
 __all__ = [
     "Control",
+    "DatasetPreview",
     "Facts",
     "LoraWidgetsError",
     "Run",
@@ -54,6 +56,7 @@ if TYPE_CHECKING:
     from lora_widgets.training.run import Run
     from lora_widgets.training.start import iter_training
     from lora_widgets.training_panel import TrainingPanel
+    from lora_widgets.widgets.dataset_preview import DatasetPreview
 
 
 def __getattr__(name: str) -> object:

@@ -78,6 +78,14 @@ def _add_check(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     text = "say what is wrong with a configuration, and how many steps it makes, without training"
     check = commands.add_parser("check", help=text, description=_sentence(text))
     _add_config_arguments(check)
+    check.add_argument(
+        "--dataset",
+        nargs="?",
+        const="",
+        metavar="REPORT.html",
+        help="also write a page with all pictures, crops and captions as the model will see them "
+        "(default: PROJECT-dataset.html in this folder; never overwrites a file)",
+    )
 
 
 def _add_settings(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

@@ -1,4 +1,7 @@
-"""``lora-widgets check CONFIG``: what is wrong with a configuration, and how many steps it makes."""
+"""``lora-widgets check CONFIG``: what is wrong with a configuration, and how many steps it makes.
+
+With ``--dataset [REPORT.html]`` it also writes a page that shows what the model will see.
+"""
 
 import argparse
 import textwrap
@@ -6,6 +9,7 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from lora_widgets.commands.reading import read_values
+from lora_widgets.commands.dataset_report import write_dataset_report
 from lora_widgets.config.findings import Facts, Finding, Severity, check
 from lora_widgets.config.steps import StepPlan
 from lora_widgets.config.training_config import TrainingConfig
@@ -30,6 +34,8 @@ def run(options: argparse.Namespace, out: TextIO) -> int:
                 print(finding_text(finding), file=out)
     if draft.steps is not None:
         print(steps_text(draft.steps), file=out)
+    if options.dataset is not None:
+        write_dataset_report(draft, options.dataset, out)
     print(verdict(findings), file=out)
     return 1 if any(finding.severity is Severity.ERROR for finding in findings) else 0
 
