@@ -49,7 +49,7 @@ def card_html(shown: Shown, tokenize: Tokenize | None) -> str:
 
 def bucket_heading(row: BucketRow) -> str:
     """Say what a bucket holds, above its cards."""
-    text = f"{counted(row.pictures, 'picture')}, {batches_text(row)} per epoch"
+    text = f"{counted(row.pictures, 'picture')}, per epoch {batches_text(row)}"
     return f'<span class="lw-bucket-size">{size_text(row.size)}</span> <span class="lw-hint">{text}</span>'
 
 
@@ -65,7 +65,9 @@ def _picture(shown: Shown) -> str:
     else:
         inside = '<span class="lw-missing">cannot be opened</span>'
     ratio = f"aspect-ratio:{width}/{height};--lw-ratio:{width / height:.4f}"
-    return f'<div class="lw-stage"><div class="lw-whole" style="{ratio}">{inside}{_crop(placement)}</div></div>'
+    return (
+        f'<div class="lw-stage"><div class="lw-whole" style="{ratio}">{inside}{_crop(placement)}</div></div>'
+    )
 
 
 def _crop(placement: Placement) -> str:
@@ -92,7 +94,7 @@ def _facts(placement: Placement, size: tuple[int, int]) -> str:
         steps.append(size_text(placement.resized))
     bucket = (placement.bucket.width, placement.bucket.height)
     if placement.resized != bucket:
-        steps.append(f"{size_text(bucket)} ({_kept(placement)})")
+        steps.append(f"{size_text(bucket)}, {_kept(placement)}")
     return " → ".join(steps)
 
 

@@ -43,8 +43,7 @@ def _row(row: BucketRow, longest: int, name: str) -> str:
         shown += f" → {row.shown:,}"
     bars = _bar(0, full / longest, "lw-full") + _bar(full / longest, partial / longest, "lw-partial")
     svg = (
-        '<svg class="lw-bar" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">'
-        f"{bars}</svg>"
+        f'<svg class="lw-bar" viewBox="0 0 100 10" preserveAspectRatio="none" aria-hidden="true">{bars}</svg>'
     )
     return (
         f'<tr><th scope="row">{_icon(row.size)}<span>{name}</span></th>'

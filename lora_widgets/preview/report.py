@@ -45,7 +45,8 @@ def report_page(run: DryRun, looks: Mapping[int, Look], *, tokenize: Tokenize | 
     title = title_text(run)
     rows = {row.key: row for row in run.buckets}
     buckets = "".join(
-        _bucket(rows[key], list(group), tokenize) for key, group in groupby(shown, key=lambda s: s.card.bucket)
+        _bucket(rows[key], list(group), tokenize)
+        for key, group in groupby(shown, key=lambda s: s.card.bucket)
     )
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"/>'
@@ -88,9 +89,7 @@ def _alike(run: DryRun, compared: Compared) -> str:
     names = run.names
     items = "".join(
         "<li>"
-        + ", ".join(
-            f'<a href="#picture-{number + 1}">{html.escape(names[number])}</a>' for number in group
-        )
+        + ", ".join(f'<a href="#picture-{number + 1}">{html.escape(names[number])}</a>' for number in group)
         + "</li>"
         for group in compared.groups
     )

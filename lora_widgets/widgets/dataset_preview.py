@@ -102,9 +102,7 @@ class DatasetPreview:
         return self._look.make(ipywidgets.Dropdown, traits, css=("lw-choice",))
 
     def _button(self, text: str, icon: str, step: int) -> ipywidgets.Button:
-        button = self._look.make(
-            ipywidgets.Button, {"description": text, "icon": icon}, css=("lw-button",)
-        )
+        button = self._look.make(ipywidgets.Button, {"description": text, "icon": icon}, css=("lw-button",))
         button.on_click(lambda _: self._turn_to(self._page + step))
         return button
 

@@ -16,7 +16,12 @@ SKIES = {
     "dusk": ((240, 130, 90), (70, 50, 110)),
     "night": ((40, 50, 90), (8, 10, 30)),
 }
-LANDS = {"green hills": (70, 140, 80), "desert": (214, 170, 98), "snow": (228, 234, 240), "sea": (40, 110, 150)}
+LANDS = {
+    "green hills": (70, 140, 80),
+    "desert": (214, 170, 98),
+    "snow": (228, 234, 240),
+    "sea": (40, 110, 150),
+}
 HEROES = {"red kite": (215, 60, 60), "yellow balloon": (240, 190, 50), "white sail": (245, 245, 240)}
 
 
@@ -53,7 +58,11 @@ def scene(number, size_factor=1.0):
     _hero(draw, (rng.uniform(0.25, 0.75) * width, rng.uniform(0.4, 0.6) * height), unit, HEROES[hero])
     for _ in range(60):
         x, y = rng.random() * width, height * rng.uniform(0.75, 1)
-        draw.line((x, y, x + rng.uniform(-2, 2) * unit, y - 5 * unit), fill=(30, 60, 40), width=max(1, int(unit / 2)))
+        draw.line(
+            (x, y, x + rng.uniform(-2, 2) * unit, y - 5 * unit),
+            fill=(30, 60, 40),
+            width=max(1, int(unit / 2)),
+        )
     tags = [hero, f"{sky} sky", land, rng.choice(["wide view", "low angle"]), "outdoors", "no humans"]
     return picture, ", ".join(["zibbo style", *rng.sample(tags, rng.randint(3, 6))])
 
@@ -79,7 +88,9 @@ def _hills(draw, rng, size, layer, colour):
 def _hero(draw, place, unit, colour):
     x, y = place
     draw.polygon(
-        [(x, y - 14 * unit), (x + 9 * unit, y), (x, y + 16 * unit), (x - 9 * unit, y)], fill=colour, outline=(40, 40, 50)
+        [(x, y - 14 * unit), (x + 9 * unit, y), (x, y + 16 * unit), (x - 9 * unit, y)],
+        fill=colour,
+        outline=(40, 40, 50),
     )
     draw.line((x, y - 14 * unit, x, y + 16 * unit), fill=(40, 40, 50), width=max(1, int(unit / 2)))
     draw.line((x - 9 * unit, y, x + 9 * unit, y), fill=(40, 40, 50), width=max(1, int(unit / 2)))
@@ -106,8 +117,12 @@ def _spoil(folder):
     for number in (30, 31, 95):
         paths[number].with_suffix(".txt").unlink()
     Image.new("RGB", (900, 240), (200, 80, 90)).save(paths[0].with_name("banner.png"))
-    paths[7].with_suffix(".txt").write_text('zibbo style, <script>document.title = "broken"</script>, <b>bold</b>')
+    paths[7].with_suffix(".txt").write_text(
+        'zibbo style, <script>document.title = "broken"</script>, <b>bold</b>'
+    )
     paths[50].write_bytes(paths[50].read_bytes()[:4000])
-    torn = paths[51].read_bytes()
-    paths[51].write_bytes(torn[: len(torn) // 2] + b"\xff\xd9")
+    torn = paths[51].with_name("torn.png")
+    scene(1)[0].save(torn)
+    content = torn.read_bytes()
+    torn.write_bytes(content[: len(content) // 2] + content[-12:])  # the end is there, half of it is not
     paths[0].with_name("old scan.tif").write_bytes(b"II*\0")
