@@ -8,8 +8,8 @@ import textwrap
 from collections.abc import Sequence
 from typing import TextIO
 
-from lora_widgets.commands.reading import read_values
 from lora_widgets.commands.dataset_report import write_dataset_report
+from lora_widgets.commands.reading import read_values
 from lora_widgets.config.findings import Facts, Finding, Severity, check
 from lora_widgets.config.steps import StepPlan
 from lora_widgets.config.training_config import TrainingConfig

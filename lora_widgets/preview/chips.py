@@ -1,4 +1,4 @@
-"""A caption as the tokens that the text encoder reads, drawn as chips with the place where it is cut. Pure."""
+"""A caption as the tokens of the text encoder, drawn as chips with the place where it is cut. Pure."""
 
 import html
 from collections.abc import Callable, Sequence

@@ -46,7 +46,7 @@ def report_page(run: DryRun, looks: Mapping[int, Look], *, tokenize: Tokenize | 
     rows = {row.key: row for row in run.buckets}
     buckets = "".join(
         _bucket(rows[key], list(group), tokenize)
-        for key, group in groupby(shown, key=lambda s: s.card.bucket)
+        for key, group in groupby(shown, key=lambda one: one.card.bucket)
     )
     return (
         '<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"/>'

@@ -37,7 +37,7 @@ def look_at(path: Path, side: int) -> Look:
 
 
 def open_small(path: Path) -> Image.Image:
-    """Read a picture as RGB, turned as its EXIF says, at most 256 pixels a side; not all of a JPEG is decoded.
+    """Read a picture as RGB, turned as its EXIF says, at most 256 pixels a side; JPEGs are not fully decoded.
 
     Raises:
         OSError and others of UNREADABLE: the file is gone or damaged.

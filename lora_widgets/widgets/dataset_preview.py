@@ -8,7 +8,7 @@ import ipywidgets
 
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.preview.background_look import BackgroundLook
-from lora_widgets.preview.cards import Shown, bucket_heading, cards_html
+from lora_widgets.preview.cards import Shown, cards_html
 from lora_widgets.preview.chart import bucket_chart, plain_name
 from lora_widgets.preview.chips import Tokenize
 from lora_widgets.preview.choice import Choice, Entry, bucket_choices, chosen, mark_choices, pages_of

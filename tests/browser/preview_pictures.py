@@ -87,13 +87,11 @@ def _hills(draw, rng, size, layer, colour):
 
 def _hero(draw, place, unit, colour):
     x, y = place
-    draw.polygon(
-        [(x, y - 14 * unit), (x + 9 * unit, y), (x, y + 16 * unit), (x - 9 * unit, y)],
-        fill=colour,
-        outline=(40, 40, 50),
-    )
-    draw.line((x, y - 14 * unit, x, y + 16 * unit), fill=(40, 40, 50), width=max(1, int(unit / 2)))
-    draw.line((x - 9 * unit, y, x + 9 * unit, y), fill=(40, 40, 50), width=max(1, int(unit / 2)))
+    ink, thin = (40, 40, 50), max(1, int(unit / 2))
+    top, right, bottom, left = (x, y - 14 * unit), (x + 9 * unit, y), (x, y + 16 * unit), (x - 9 * unit, y)
+    draw.polygon([top, right, bottom, left], fill=colour, outline=ink)
+    draw.line((*top, *bottom), fill=ink, width=thin)
+    draw.line((*left, *right), fill=ink, width=thin)
 
 
 def _spoil(folder):
