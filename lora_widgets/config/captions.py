@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from lora_widgets.config.fields import NotYet, Ui
+from lora_widgets.config.fields import Ui
 from lora_widgets.config.section import Section
 from lora_widgets.config.tabs import Tab
 
@@ -56,7 +56,7 @@ class Captions(Section, tab=Tab.ADVANCED, group="Captions"):
     """Text put after every caption, with a blank between."""
 
     max_token_length: Annotated[
-        int, Field(ge=75, le=225, multiple_of=75), Ui("Caption length", unit="tokens"), NotYet()
+        int, Field(ge=75, le=225, multiple_of=75), Ui("Caption length", unit="tokens")
     ] = 75
     """Longest caption that is encoded: 75, 150 or 225 tokens. The longer ones join windows of 75; what does
     not fit is cut off."""
