@@ -8,6 +8,9 @@ from lora_widgets.config.fields import Ui
 from lora_widgets.config.section import Section
 from lora_widgets.config.tabs import Tab
 
+TOKENS_PER_WINDOW = 75
+"""Tokens that a CLIP text encoder reads at once, without begin and end."""
+
 
 class Captions(Section, tab=Tab.ADVANCED, group="Captions"):
     """How captions are read, varied and encoded."""
@@ -56,7 +59,9 @@ class Captions(Section, tab=Tab.ADVANCED, group="Captions"):
     """Text put after every caption, with a blank between."""
 
     max_token_length: Annotated[
-        int, Field(ge=75, le=225, multiple_of=75), Ui("Caption length", unit="tokens")
+        int,
+        Field(ge=TOKENS_PER_WINDOW, le=3 * TOKENS_PER_WINDOW, multiple_of=TOKENS_PER_WINDOW),
+        Ui("Caption length", unit="tokens"),
     ] = 75
     """Longest caption that is encoded: 75, 150 or 225 tokens. The longer ones join windows of 75; what does
     not fit is cut off."""

@@ -6,10 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lora_widgets.config.captions import TOKENS_PER_WINDOW
 from lora_widgets.errors import ModelError
-
-WINDOW = 75
-"""Tokens of text that a CLIP encoder reads at once, between its begin and its end token."""
 
 
 def tokenize(tokenizer: Any, captions: Sequence[str], *, max_tokens: int) -> Tensor:
@@ -17,8 +15,10 @@ def tokenize(tokenizer: Any, captions: Sequence[str], *, max_tokens: int) -> Ten
 
     What does not fit is cut off. Every window begins with the begin token and has an end token.
     """
+    # The name of a folder, which can stand in for a caption, may hold bytes that are no text.
+    readable = [caption.encode("utf-8", "replace").decode("utf-8") for caption in captions]
     encoded = tokenizer(
-        list(captions),
+        readable,
         padding="max_length",
         max_length=max_tokens + 2,
         truncation=True,
@@ -34,9 +34,9 @@ def cut_windows(ids: Tensor, *, end: int, padding: int) -> Tensor:
     that holds padding only gets the end token first. A single window stays as it is. ``padding`` may be the
     end token itself. Matches kohya-ss/sd-scripts (strategy_base: _get_input_ids).
     """
-    if ids.shape[1] == WINDOW + 2:
+    if ids.shape[1] == TOKENS_PER_WINDOW + 2:
         return ids.unsqueeze(1)
-    text = ids[:, 1:-1].unflatten(1, (-1, WINDOW))
+    text = ids[:, 1:-1].unflatten(1, (-1, TOKENS_PER_WINDOW))
     first, last = (ids[:, None, at : at + 1].expand(-1, text.shape[1], -1) for at in (0, ids.shape[1] - 1))
     is_full = (text[..., -1:] != end) & (text[..., -1:] != padding)
     is_empty = text[..., :1] == padding

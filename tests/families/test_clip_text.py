@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import CLIPTokenizer
 
+from lora_widgets.config.captions import TOKENS_PER_WINDOW as WINDOW
 from lora_widgets.errors import ModelError
-from lora_widgets.families.clip_text import WINDOW, cut_windows, join_windows, tokenize
+from lora_widgets.families.clip_text import cut_windows, join_windows, tokenize
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "text_encoding.json").read_text(encoding="utf-8"))
 each_case = pytest.mark.parametrize(
@@ -47,6 +48,11 @@ def test_token_ids_padded_otherwise_are_those_of_the_reference(tiny_sd15, case):
     assert tokenizer.pad_token_id == 0
     ids = tokenize(tokenizer, [case["caption"]], max_tokens=case["max_token_length"])
     assert ids.tolist() == windows_of(case)
+
+
+def test_bytes_that_are_no_text_are_read_as_question_marks(sd15):
+    ids = tokenize(sd15.tokenizer, ["a \udcff cat", "a ? cat"], max_tokens=75)
+    assert torch.equal(ids[0], ids[1])
 
 
 @each_case
