@@ -10,6 +10,7 @@ from lora_widgets.config.tabs import Tab
 
 TOKENS_PER_WINDOW = 75
 """Tokens that a CLIP text encoder reads at once, without begin and end."""
+MAX_TOKENS = 3 * TOKENS_PER_WINDOW
 
 
 class Captions(Section, tab=Tab.ADVANCED, group="Captions"):
@@ -60,9 +61,9 @@ class Captions(Section, tab=Tab.ADVANCED, group="Captions"):
 
     max_token_length: Annotated[
         int,
-        Field(ge=TOKENS_PER_WINDOW, le=3 * TOKENS_PER_WINDOW, multiple_of=TOKENS_PER_WINDOW),
+        Field(ge=TOKENS_PER_WINDOW, le=MAX_TOKENS, multiple_of=TOKENS_PER_WINDOW),
         Ui("Caption length", unit="tokens"),
-    ] = 75
+    ] = TOKENS_PER_WINDOW
     """Longest caption that is encoded: 75, 150 or 225 tokens. The longer ones join windows of 75; what does
     not fit is cut off."""
 
