@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 BEGIN, END = "<|startoftext|>", "<|endoftext|>"
 # How CLIP divides text into words before it looks for pairs (openai/CLIP, simple_tokenizer).
 _WORDS = r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+"
-CAPTIONS_REMEMBERED = 65_536
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,6 @@ def read_tokenizer(folder: Path) -> "Tokenizer | None":
         return None
 
 
-@lru_cache(maxsize=CAPTIONS_REMEMBERED)
 def count_tokens(tokenizer: "Tokenizer", caption: str) -> int:
     """Return the number of tokens of a caption, without begin and end."""
     return len(token_starts(tokenizer, caption))
