@@ -4,17 +4,31 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class LongCaption:
+    """A caption of more tokens than a text encoder reads at once: its picture's name and its length.
+
+    ``beyond`` holds how the text goes on after 75, 150 and 225 tokens, as far as it does.
+    """
+
+    picture: str
+    tokens: int
+    beyond: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class DatasetFacts:
     """What a scan of the pictures found.
 
     ``bucket_counts`` holds pictures x repeats of each bucket, ``skipped`` a sentence for each file left out,
-    ``without_caption`` the number of pictures that have no text.
+    ``without_caption`` the number of pictures that have no text. ``long_captions`` begins with the longest;
+    it is empty too where the base model's tokenizer is not on this machine.
     """
 
     images: int
     bucket_counts: tuple[int, ...]
     skipped: tuple[str, ...] = ()
     without_caption: int = 0
+    long_captions: tuple[LongCaption, ...] = ()
 
 
 @dataclass(frozen=True)

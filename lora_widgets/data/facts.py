@@ -12,6 +12,7 @@ from lora_widgets.data.buckets import (
     set_too_small_aside,
 )
 from lora_widgets.data.layout import named
+from lora_widgets.data.long_captions import long_captions
 from lora_widgets.data.scan import Scan, ScanSettings, scan
 from lora_widgets.errors import DatasetError
 
@@ -27,6 +28,11 @@ class FactsSettings(ScanSettings, BucketSettings, Protocol):
     @property
     def bucket_step(self) -> int:
         """Sides of buckets are multiples of this."""
+        ...
+
+    @property
+    def pretrained_model_name_or_path(self) -> str:
+        """The base model, whose tokenizer says how long captions are."""
         ...
 
 
@@ -52,7 +58,8 @@ def facts_for(settings: FactsSettings) -> FoundPictures:
         )
     found = replace(found, images=images, skipped=(*found.skipped, *too_small))
     plan = plan_buckets(settings, images, resolution=settings.resolution_size, step=settings.bucket_step)
-    return FoundPictures(found, plan, dataset_facts(found, plan))
+    long = long_captions(images, settings.pretrained_model_name_or_path)
+    return FoundPictures(found, plan, replace(dataset_facts(found, plan), long_captions=long))
 
 
 def dataset_facts(found: Scan, plan: BucketPlan) -> DatasetFacts:

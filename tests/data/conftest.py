@@ -10,6 +10,7 @@ from PIL import Image
 OFF = {
     "train_data_dir": "",
     "num_repeats": 1,
+    "pretrained_model_name_or_path": "",
     "caption_extension": ".txt",
     "enable_bucket": True,
     "min_bucket_reso": 32,
