@@ -32,7 +32,7 @@ def write_dataset_report(draft: Draft, name: str, out: TextIO) -> None:
     except DatasetError:  # a finding above says it
         print("No page about the dataset: no picture can be used.", file=out)
         return
-    page = report_page(run, look_at_all(run, progress), tokenize=None)
+    page = report_page(run, look_at_all(run, progress))
     print(f"What the model will see: {write_to_free_name(page, target)}", file=out)
 
 

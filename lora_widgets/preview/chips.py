@@ -1,30 +1,21 @@
-"""A caption as the tokens of the text encoder, drawn as chips with the place where it is cut. Pure."""
+"""A caption as the tokens of the text encoder, drawn as chips with the place where it is cut."""
 
 import html
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
-
-class Chip(Protocol):
-    """One token of a caption: its text, the window of the text encoder it is in, whether it is lost."""
-
-    @property
-    def text(self) -> str:
-        """What the token stands for."""
-        ...
-
-    @property
-    def window(self) -> int:
-        """Number, from 0, of the piece that the text encoder reads at once."""
-        ...
-
-    @property
-    def is_cut(self) -> bool:
-        """Whether the text encoder never reads it, because the caption is too long."""
-        ...
-
+from lora_widgets.config.training_config import TrainingConfig
+from lora_widgets.data.tokens import Chip, chips, find_tokenizer
+from lora_widgets.preview.numbers import counted
 
 Tokenize = Callable[[str], Sequence[Chip]]
+
+
+def tokenizing(config: TrainingConfig) -> Tokenize | None:
+    """Return what divides captions into the tokens of the base model; None where they are not known here."""
+    tokenizer = find_tokenizer(config.pretrained_model_name_or_path)
+    if tokenizer is None:
+        return None
+    return lambda caption: chips(caption, tokenizer, config.max_token_length)
 
 
 def chips_html(chips: Sequence[Chip]) -> str:
@@ -33,11 +24,16 @@ def chips_html(chips: Sequence[Chip]) -> str:
     before: Chip | None = None
     for chip in chips:
         if before is not None and chip.is_cut and not before.is_cut:
-            lost = sum(later.is_cut for later in chips)
-            parts.append(f'<span class="lw-cut-here">cut here: {lost} tokens are lost</span>')
+            parts.append(f'<span class="lw-cut-here">cut here: {_lost(chips)}</span>')
         elif before is not None and chip.window != before.window:
-            parts.append('<span class="lw-window" title="the text encoder reads the rest on its own"></span>')
-        css = "lw-chip lw-chip-cut" if chip.is_cut else "lw-chip"
-        parts.append(f'<span class="{css}">{html.escape(chip.text)}</span>')
+            parts.append('<span class="lw-window" title="read by the text encoder in a new window"></span>')
         before = chip
+        if chip.text.strip():  # several tokens can stand for one character, which is drawn once
+            css = "lw-chip lw-chip-cut" if chip.is_cut else "lw-chip"
+            parts.append(f'<span class="{css}">{html.escape(chip.text.strip())}</span>')
     return f'<span class="lw-chips">{"".join(parts)}</span>'
+
+
+def _lost(chips: Sequence[Chip]) -> str:
+    count = sum(chip.is_cut for chip in chips)
+    return f"{counted(count, 'token')} {'is' if count == 1 else 'are'} lost"

@@ -1,5 +1,6 @@
 """A dry run: everything about a data set that can be said before training, put together. Pure once made."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lora_widgets.config.findings import Facts, check
@@ -9,6 +10,7 @@ from lora_widgets.data.buckets import Placement
 from lora_widgets.data.facts import FoundPictures, facts_for
 from lora_widgets.data.scan import ImageFile
 from lora_widgets.preview.batches import BucketKey, BucketRow, bucket_key, bucket_rows
+from lora_widgets.preview.chips import Tokenize, tokenizing
 from lora_widgets.preview.marks import Badge, Compared, Mark, badges_at_once
 from lora_widgets.preview.showings import Showing, first_places, showings_of
 
@@ -31,12 +33,14 @@ class Card:
 class DryRun:
     """The cards of all pictures, bucket by bucket, and the data set in numbers.
 
-    ``steps`` is None where errors in the configuration leave the length of the run open.
+    ``steps`` is None where errors in the configuration leave the length of the run open, ``tokenize`` where
+    the base model's tokenizer is not on this machine.
     """
 
     config: TrainingConfig
     found: FoundPictures
     steps: StepPlan | None
+    tokenize: Tokenize | None
     buckets: tuple[BucketRow, ...]
     cards: tuple[Card, ...]
 
@@ -54,25 +58,26 @@ def dry_run(config: TrainingConfig) -> DryRun:
     """
     found = facts_for(config)
     steps = check(config, Facts(dataset=found.facts)).steps
+    tokenize = tokenizing(config)
     places = first_places(found, config, steps)
-    cards = [
-        Card(
-            number,
-            image,
-            placement,
-            bucket_key(image, placement),
-            showings_of(image, places[number], seed=config.seed),
-            tuple(badges_at_once(image, placement)),
-        )
-        for number, (image, placement) in enumerate(
-            zip(found.scan.images, found.plan.placements, strict=True)
-        )
-    ]
+    cards: list[Card] = []
+    for number, (image, placement) in enumerate(zip(found.scan.images, found.plan.placements, strict=True)):
+        showings = showings_of(image, places[number], seed=config.seed)
+        badges = badges_at_once(image, placement, lost_tokens=_lost_tokens(showings, tokenize))
+        bucket = bucket_key(image, placement)
+        cards.append(Card(number, image, placement, bucket, showings, tuple(badges)))
     cards.sort(key=lambda card: (card.bucket, card.number))
-    return DryRun(config, found, steps, bucket_rows(found, config), tuple(cards))
+    return DryRun(config, found, steps, tokenize, bucket_rows(found, config), tuple(cards))
 
 
 def all_badges(card: Card, compared: Compared | None) -> tuple[Badge, ...]:
     """Return the badges of a picture in the order of ``Mark``; ``compared`` None: not compared yet."""
     more = compared.badges.get(card.number, ()) if compared else ()
     return tuple(sorted((*card.badges, *more), key=lambda badge: _ORDER[badge.mark]))
+
+
+def _lost_tokens(showings: Sequence[Showing], tokenize: Tokenize | None) -> int:
+    """Count the tokens that the longest of these captions has beyond the limit."""
+    if tokenize is None:
+        return 0
+    return max((sum(chip.is_cut for chip in tokenize(showing.caption)) for showing in showings), default=0)

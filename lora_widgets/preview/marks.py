@@ -8,10 +8,15 @@ from lora_widgets.data.buckets import Placement
 from lora_widgets.data.layout import named
 from lora_widgets.data.scan import ImageFile
 from lora_widgets.preview.likeness import BLURRED_BELOW, are_blurred, groups_of_alike, relative_sharpness
+from lora_widgets.preview.numbers import counted
 from lora_widgets.preview.small_pictures import Look
 
 ENLARGED_ABOVE = 2.0
 CUT_ABOVE = 0.25
+_LONG_CAPTION = (
+    "Its caption is longer than the text encoder reads; the end is not learned. Shorten it or raise "
+    "`max_token_length`."
+)
 
 
 class Mark(Enum):
@@ -23,6 +28,7 @@ class Mark(Enum):
     BLURRED = "Blurred"
     DUPLICATE = "Look alike"
     NO_CAPTION = "No caption"
+    LONG_CAPTION = "Caption cut"
     REGULARISATION = "Regularisation"
     MASK = "With a mask"
 
@@ -54,8 +60,11 @@ class Compared:
     groups: tuple[tuple[int, ...], ...] = ()
 
 
-def badges_at_once(image: ImageFile, placement: Placement) -> list[Badge]:
-    """List the marks for which no picture has to be opened."""
+def badges_at_once(image: ImageFile, placement: Placement, *, lost_tokens: int) -> list[Badge]:
+    """List the marks for which no picture has to be opened.
+
+    ``lost_tokens`` are those of its longest caption in the first epochs that the text encoder does not read.
+    """
     badges: list[Badge] = []
     scale = enlargement(image.size, placement)
     if scale > ENLARGED_ABOVE:
@@ -70,6 +79,8 @@ def badges_at_once(image: ImageFile, placement: Placement) -> list[Badge]:
         badges.append(Badge(Mark.CUT, f"{cut:.0%} cut off", reason))
     if not has_caption(image):
         badges.append(Badge(Mark.NO_CAPTION, "no caption", _no_caption(image)))
+    if lost_tokens:
+        badges.append(Badge(Mark.LONG_CAPTION, f"{counted(lost_tokens, 'token')} cut", _LONG_CAPTION))
     if image.subset.is_reg:
         badges.append(Badge(Mark.REGULARISATION, "regularisation", "Shows what the class looks like."))
     if image.mask is not None:

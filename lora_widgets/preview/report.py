@@ -38,14 +38,14 @@ def look_at_all(run: DryRun, progress: Callable[[int], None]) -> dict[int, Look]
     return looks
 
 
-def report_page(run: DryRun, looks: Mapping[int, Look], *, tokenize: Tokenize | None) -> str:
+def report_page(run: DryRun, looks: Mapping[int, Look]) -> str:
     """Write the whole page."""
     compared = compare(looks, run.names)
     shown = [Shown(card, looks[card.number], all_badges(card, compared)) for card in run.cards]
     title = title_text(run)
     rows = {row.key: row for row in run.buckets}
     buckets = "".join(
-        _bucket(rows[key], list(group), tokenize)
+        _bucket(rows[key], list(group), run.tokenize)
         for key, group in groupby(shown, key=lambda one: one.card.bucket)
     )
     return (

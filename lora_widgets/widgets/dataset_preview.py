@@ -10,7 +10,6 @@ from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.preview.background_look import BackgroundLook
 from lora_widgets.preview.cards import Shown, cards_html
 from lora_widgets.preview.chart import bucket_chart, plain_name
-from lora_widgets.preview.chips import Tokenize
 from lora_widgets.preview.choice import Choice, Entry, bucket_choices, chosen, mark_choices, pages_of
 from lora_widgets.preview.dry_run import all_badges, dry_run
 from lora_widgets.preview.looking import compared_text, failed_html, looking_text
@@ -32,16 +31,14 @@ class DatasetPreview:
 
     Args:
         config: the configuration whose pictures are shown.
-        tokenize: turns a caption into the tokens of the text encoder; None shows captions as plain text.
 
     Raises:
         DatasetError: no picture can be used, or no bucket can be made.
     """
 
-    def __init__(self, config: TrainingConfig, *, tokenize: Tokenize | None = None) -> None:
+    def __init__(self, config: TrainingConfig) -> None:
         self.run = dry_run(config)
         self.compared: Compared | None = None
-        self._tokenize = tokenize
         self._lock = threading.RLock()
         self._throttle = Throttle()
         self._page = 0
@@ -172,7 +169,7 @@ class DatasetPreview:
                 for entry in group
             ]
             parts.append(f'<div class="lw-bucket-heading">{heading}</div>')
-            parts.append(cards_html(shown, tokenize=self._tokenize))
+            parts.append(cards_html(shown, tokenize=self.run.tokenize))
         self._is_page_complete = self._background.are_ready([entry.card.number for entry in entries])
         self._cards.value = "".join(parts) or '<p class="lw-none">No picture is like this.</p>'
 

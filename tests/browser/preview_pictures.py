@@ -22,6 +22,7 @@ LANDS = {
     "snow": (228, 234, 240),
     "sea": (40, 110, 150),
 }
+THINGS = ("lamp", "boat", "cloud", "fence", "bird", "stone", "path", "roof", "tree", "wave")
 HEROES = {"red kite": (215, 60, 60), "yellow balloon": (240, 190, 50), "white sail": (245, 245, 240)}
 
 
@@ -118,6 +119,8 @@ def _spoil(folder):
     paths[7].with_suffix(".txt").write_text(
         'zibbo style, <script>document.title = "broken"</script>, <b>bold</b>'
     )
+    words = ", ".join(f"a {adjective} {thing}" for adjective in ("tiny", "bright", "far") for thing in THINGS)
+    paths[1].with_suffix(".txt").write_text(f"zibbo style, {words}")
     paths[50].write_bytes(paths[50].read_bytes()[:4000])
     torn = paths[51].with_name("torn.png")
     scene(1)[0].save(torn)
