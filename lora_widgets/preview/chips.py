@@ -30,7 +30,9 @@ def chips_html(chips: Sequence[Chip]) -> str:
         before = chip
         if chip.text.strip():  # several tokens can stand for one character, which is drawn once
             css = "lw-chip lw-chip-cut" if chip.is_cut else "lw-chip"
-            parts.append(f'<span class="{css}">{html.escape(chip.text.strip())}</span>')
+            # The blank outside, so that lines break between words and not between the tokens of one.
+            blank = " " if chip.text[-1].isspace() else ""
+            parts.append(f'<span class="{css}">{html.escape(chip.text.strip())}</span>{blank}')
     return f'<span class="lw-chips">{"".join(parts)}</span>'
 
 
