@@ -42,20 +42,30 @@ def write_to_free_name(text: str, target: Path) -> Path:
     Raises:
         LoraWidgetsError: nothing can be written there.
     """
+    try:
+        with _new_file(target) as file:
+            path = Path(file.name)
+            try:
+                file.write(text)
+                file.flush()
+            except OSError:
+                path.unlink()  # half a page is none
+                raise
+    except OSError as error:
+        reason = error.strerror or error
+        raise LoraWidgetsError(
+            f"The page {target} cannot be written ({reason}). Give `--dataset` another file name."
+        ) from error
+    return path.resolve()
+
+
+def _new_file(target: Path) -> TextIO:
     numbers, path = count(2), target
     while True:
         try:
-            with path.open("x", encoding="utf-8") as file:
-                file.write(text)
+            return path.open("x", encoding="utf-8")
         except FileExistsError:
             path = target.with_name(f"{target.stem}-{next(numbers)}{target.suffix}")
-        except OSError as error:
-            reason = error.strerror or error
-            raise LoraWidgetsError(
-                f"The page {path} cannot be written ({reason}). Give `--dataset` another file name."
-            ) from error
-        else:
-            return path.resolve()
 
 
 def _page_path(name: str, project_name: str) -> Path:

@@ -137,7 +137,7 @@ class DatasetPreview:
         """Change the choices of a dropdown, which would choose the first of them by itself."""
         self._choosing = True
         try:
-            with dropdown.hold_trait_notifications():
+            with dropdown.hold_sync():  # one message, not one for each trait
                 if list(dropdown.options) != list(choices):
                     dropdown.options = list(choices)
                 dropdown.value = value

@@ -5,10 +5,10 @@ from PIL import Image
 
 from lora_widgets.config.training_config import TrainingConfig
 
-SIZES = ((64, 64), (64, 64), (96, 64), (100, 60), (60, 100))
+SIZES = ((256, 256), (256, 256), (320, 192), (400, 240), (240, 400))
 
 
-def draw(path, size=(64, 64), *, caption=None, seed=None, **options):
+def draw(path, size=(256, 256), *, caption=None, seed=None, **options):
     """Write a picture of 8x8 fields whose colours depend on its name."""
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = numpy.random.default_rng(sum(path.name.encode()) if seed is None else seed)
@@ -37,9 +37,9 @@ def settings_for(folder, **changes):
         "pretrained_model_name_or_path": str(folder / "no model"),
         "train_data_dir": str(folder),
         "output_dir": str(folder.parent / "out"),
-        "resolution": 64,
+        "resolution": 256,
         "min_bucket_reso": 64,
-        "max_bucket_reso": 128,
+        "max_bucket_reso": 512,
         "train_batch_size": 2,
         "max_train_epochs": 5,
         "shuffle_caption": False,

@@ -39,9 +39,9 @@ def test_a_missing_caption_is_marked_with_what_stands_in_for_it(make_config):
 
 
 def test_small_pictures_and_large_cuts_are_marked_with_their_numbers(make_config, pictures):
-    draw(pictures / "3_cat" / "tiny.png", (20, 20), caption="x")
-    draw(pictures / "3_cat" / "half.png", (32, 32), caption="x")
-    draw(pictures / "3_cat" / "wide.png", (640, 64), caption="x")
+    draw(pictures / "3_cat" / "tiny.png", (80, 80), caption="x")
+    draw(pictures / "3_cat" / "half.png", (128, 128), caption="x")
+    draw(pictures / "3_cat" / "wide.png", (3000, 200), caption="x")
     run = dry_run(make_config())
     assert marks(run, "tiny.png") == [Mark.TOO_SMALL]
     assert card_of(run, "tiny.png").badges[0].text == "enlarged 3.2×"
@@ -50,16 +50,16 @@ def test_small_pictures_and_large_cuts_are_marked_with_their_numbers(make_config
 
 
 def test_a_picture_made_smaller_is_not_enlarged(make_config, pictures):
-    draw(pictures / "3_cat" / "large.png", (256, 256), caption="x")
+    draw(pictures / "3_cat" / "large.png", (1024, 1024), caption="x")
     card = card_of(dry_run(make_config()), "large.png")
     assert enlargement(card.image.size, card.placement) == 0.25
 
 
 def test_copies_blurred_and_damaged_pictures_are_found_by_looking(make_config, pictures):
     with Image.open(pictures / "3_cat" / "2.png") as picture:
-        picture.resize((90, 60)).save(pictures / "1_dog" / "copy.jpg")
+        picture.resize((270, 162)).save(pictures / "1_dog" / "copy.jpg")
     with Image.open(pictures / "3_cat" / "1.png") as picture:
-        picture.filter(ImageFilter.GaussianBlur(9)).save(pictures / "1_dog" / "soft.png")
+        picture.filter(ImageFilter.GaussianBlur(20)).save(pictures / "1_dog" / "soft.png")
     run = dry_run(make_config())
     looks = looked_at(run)
     (pictures / "3_cat" / "0.png").unlink()
@@ -75,9 +75,7 @@ def test_copies_blurred_and_damaged_pictures_are_found_by_looking(make_config, p
 
 def test_masks_and_regularisation_are_marked_and_no_problem(make_config):
     card = card_of(dry_run(make_config()), "0.png")
-    image = replace(
-        card.image, mask=Path("0-mask.png"), subset=replace(card.image.subset, is_reg=True)
-    )
+    image = replace(card.image, mask=Path("0-mask.png"), subset=replace(card.image.subset, is_reg=True))
     badges = badges_at_once(image, card.placement, lost_tokens=0)
     assert [badge.mark for badge in badges] == [Mark.REGULARISATION, Mark.MASK]
     assert not any(badge.mark.is_problem for badge in badges)
