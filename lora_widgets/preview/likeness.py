@@ -9,7 +9,8 @@ from PIL import Image
 
 HASH_SIDE = 8
 MAX_DISTANCE = 6  # of 64 bits; below 8, so that alike hashes share a byte
-MAX_COLOUR_DISTANCE = 24.0  # of 255; the same drawing in another colour is another picture
+NOTICEABLE = 2  # grey levels; less is what compression does to even surfaces
+MAX_COLOUR_DISTANCE = 10.0  # of 255, on average; the same drawing in another colour is another picture
 BLURRED_BELOW = 0.2  # of the median of the set
 FEWEST_TO_COMPARE = 5  # a median of fewer pictures says nothing
 
@@ -18,27 +19,30 @@ FEWEST_TO_COMPARE = 5  # a median of fewer pictures says nothing
 class Measures:
     """What one picture is compared by.
 
-    ``fingerprint`` is the 64-bit difference hash, ``colour`` the mean of each channel from 0 to 255,
-    ``sharpness`` the variance of the Laplacian divided by that of the greys: 0 for an even surface.
+    ``fingerprint`` is the 64-bit difference hash, ``colours`` are the 8x8 fields in RGB, ``sharpness`` is the
+    variance of the Laplacian divided by that of the greys: 0 for an even surface.
     """
 
     fingerprint: int
-    colour: tuple[float, float, float]
+    colours: bytes
     sharpness: float
 
 
 def measure(picture: Image.Image) -> Measures:
     """Measure a small RGB picture."""
     grey = picture.convert("L")
-    red, green, blue = numpy.asarray(picture).reshape(-1, 3).mean(axis=0).tolist()
-    return Measures(fingerprint(grey), (red, green, blue), sharpness(grey))
+    colours = picture.resize((HASH_SIDE, HASH_SIDE), Image.Resampling.BOX).tobytes()
+    return Measures(fingerprint(grey), colours, sharpness(grey))
 
 
 def fingerprint(grey: Image.Image) -> int:
-    """Return the difference hash: for each of 8x8 fields whether it is brighter than its right neighbour."""
+    """Return the difference hash: for each of 8x8 fields whether it is brighter than its right neighbour.
+
+    Brighter means noticeably so, unlike in the original dHash: the bits of even surfaces would be noise.
+    """
     small = grey.resize((HASH_SIDE + 1, HASH_SIDE), Image.Resampling.BOX)
-    values = numpy.asarray(small)
-    bits = (values[:, :-1] > values[:, 1:]).flatten()
+    values = numpy.asarray(small, dtype=numpy.int16)
+    bits = (values[:, :-1] > values[:, 1:] + NOTICEABLE).flatten()
     return int.from_bytes(numpy.packbits(bits).tobytes(), "big")
 
 
@@ -60,7 +64,8 @@ def alike(one: Measures, other: Measures) -> bool:
     """Tell whether two pictures look the same at a glance."""
     if (one.fingerprint ^ other.fingerprint).bit_count() > MAX_DISTANCE:
         return False
-    return all(abs(a - b) <= MAX_COLOUR_DISTANCE for a, b in zip(one.colour, other.colour, strict=True))
+    first, second = (numpy.frombuffer(own.colours, numpy.uint8).astype(numpy.int16) for own in (one, other))
+    return float(abs(first - second).mean()) <= MAX_COLOUR_DISTANCE
 
 
 def groups_of_alike(measures: Mapping[int, Measures]) -> tuple[tuple[int, ...], ...]:
