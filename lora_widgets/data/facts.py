@@ -13,6 +13,7 @@ from lora_widgets.data.buckets import (
     set_too_small_aside,
 )
 from lora_widgets.data.layout import named
+from lora_widgets.data.long_captions import long_captions
 from lora_widgets.data.merge import merge_small_buckets
 from lora_widgets.data.order import BatchSettings, group_by_bucket
 from lora_widgets.data.scan import ImageFile, Scan, ScanSettings, Skipped, scan
@@ -45,6 +46,11 @@ class PartSettings(BucketSettings, BatchSettings, Protocol):
 class FactsSettings(ScanSettings, PartSettings, Protocol):
     """The settings that decide which pictures are trained on and at which size."""
 
+    @property
+    def pretrained_model_name_or_path(self) -> str:
+        """The base model, whose tokenizer says how long captions are."""
+        ...
+
 
 class FoundPictures(NamedTuple):
     """The pictures to train on, their placements, and both in numbers."""
@@ -61,15 +67,16 @@ def facts_for(settings: FactsSettings) -> FoundPictures:
     Raises:
         DatasetError: no picture can be used, or no bucket can be made.
     """
-    return placed(scan(settings), [settings])
+    return placed(scan(settings), settings)
 
 
-def placed(found: Scan, parts: Sequence[PartSettings]) -> FoundPictures:
-    """Bucket pictures that were found; nothing is read from the disk.
+def placed(found: Scan, settings: FactsSettings) -> FoundPictures:
+    """Bucket pictures that were found, without looking for them again.
 
     Raises:
         DatasetError: no picture can be used, or no bucket can be made.
     """
+    parts = (settings,)
     by_part = [[image for image in found.images if image.subset.part == n] for n in range(len(parts))]
     kept, skipped, placements = [], list(found.skipped), []
     for part, images in zip(parts, by_part, strict=True):
@@ -83,7 +90,9 @@ def placed(found: Scan, parts: Sequence[PartSettings]) -> FoundPictures:
         )
     found = replace(found, images=tuple(kept), skipped=tuple(skipped))
     plan = BucketPlan(tuple(placements))
-    return FoundPictures(found, plan, tuple(parts), dataset_facts(found, plan, parts))
+    facts = dataset_facts(found, plan, parts)
+    long = long_captions(found.images, settings.pretrained_model_name_or_path)
+    return FoundPictures(found, plan, parts, replace(facts, long_captions=long))
 
 
 def dataset_facts(found: Scan, plan: BucketPlan, parts: Sequence[PartSettings]) -> DatasetFacts:

@@ -35,6 +35,7 @@ class SD15:
     def __init__(self, config: Any) -> None:
         self._layout: Layout = read_layout(config)
         self._vae_needs_float32 = bool(config.no_half_vae)
+        self._max_tokens: int = config.max_token_length
         self.process = _process(self._layout.scheduler_config, zero_snr=bool(config.zero_terminal_snr))
         self.latent_channels: int = self._layout.vae_config.get("latent_channels", 4)
         self.latent_factor: int = 2 ** (len(self._layout.vae_config["block_out_channels"]) - 1)
@@ -116,11 +117,13 @@ class SD15:
             return vae.decode(latents, return_dict=False)[0].float().clamp(-1, 1)
 
     def encode_text(self, captions: Sequence[str], *, skip: int) -> TextEmbedding:
-        """Return hidden states (B, 77, D); with their history where the encoder trains and grad is on."""
+        """Return hidden states (B, ``max_token_length`` + 2, D).
+
+        They carry their history where the encoder trains and grad is on.
+        """
         encoder = _loaded(self.text_encoder, "text_encoder")
-        return TextEmbedding(
-            clip_text.encode(encoder, clip_text.tokenize(self.tokenizer, captions), skip=skip)
-        )
+        ids = clip_text.tokenize(self.tokenizer, captions, max_tokens=self._max_tokens)
+        return TextEmbedding(clip_text.encode(encoder, ids, skip=skip))
 
     def predict(self, noisy: Tensor, times: Tensor, text: TextEmbedding) -> Tensor:
         """Return the UNet's estimate (B, C, h, w); inputs take the UNet's dtype unless autocast is on."""

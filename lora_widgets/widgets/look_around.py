@@ -28,6 +28,16 @@ SCAN_SETTINGS = (
     FOLDER,
     "num_repeats",
     "caption_extension",
+    BASE_MODEL,
+    "shuffle_caption",
+    "caption_tag_dropout_rate",
+    "keep_tokens",
+    "keep_tokens_separator",
+    "caption_separator",
+    "secondary_separator",
+    "enable_wildcard",
+    "caption_prefix",
+    "caption_suffix",
     "resolution",
     "enable_bucket",
     "min_bucket_reso",
@@ -35,7 +45,7 @@ SCAN_SETTINGS = (
     "bucket_no_upscale",
     "bucket_reso_steps",
 )
-"""The settings that decide which pictures are trained on and at which sizes."""
+"""The settings that decide which pictures are trained on, at which sizes, and how long captions are."""
 
 MADE_BY_THE_RUN = (OUTPUT, "logging_dir")
 _PATHS = tuple(spec for spec in fields(TrainingConfig) if spec.path)
@@ -110,6 +120,8 @@ def taken_names(output_dir: str) -> frozenset[str]:
 
 def _pictures(values: Mapping[str, object]) -> Seen:
     given = {name: values[name] for name in SCAN_SETTINGS if name in values}
+    if not given.get(BASE_MODEL):  # not chosen yet: pictures are counted all the same
+        given.pop(BASE_MODEL, None)
     try:
         settings = TrainingConfig.model_validate({**_REQUIRED, **given})
     except ValidationError:  # the form says it at the field

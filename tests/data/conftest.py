@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # the tests here say `from pictu
 OFF = {
     "train_data_dir": "",
     "num_repeats": 1,
+    "pretrained_model_name_or_path": "",
     "caption_extension": ".txt",
     "enable_bucket": True,
     "min_bucket_reso": 32,

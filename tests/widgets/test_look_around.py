@@ -44,6 +44,17 @@ def test_the_pictures_are_counted_as_training_counts_them(values, pictures):
     assert seen.repeats == (2,)
 
 
+def test_pictures_are_counted_before_the_base_model_is_chosen(values, pictures):
+    values |= {"train_data_dir": str(pictures), "pretrained_model_name_or_path": ""}
+    assert look(values).facts.dataset.images == 3
+
+
+def test_captions_longer_than_the_encoder_reads_are_seen(values, pictures):
+    (pictures / "2_cat" / "0.txt").write_text("circle, " * 60, encoding="utf-8")
+    (long,) = look({**values, "train_data_dir": str(pictures)}).facts.dataset.long_captions
+    assert (long.picture, long.tokens) == ("0.png", 120)
+
+
 def test_values_as_text_are_read_as_the_form_gives_them(values):
     texts = {name: "" if value is None else str(value) for name, value in values.items()}
     assert look(texts).facts.dataset == look(values).facts.dataset is not None
