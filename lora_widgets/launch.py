@@ -42,7 +42,7 @@ def _refuse_what_is_no_config(config: object) -> None:
 
     if config is None:
         raise ConfigError(
-            "There is no configuration to train: it is None. That of a panel is None while a value in the form "
+            "There is no configuration to train: it is None. A panel has none while a value in its form "
             "is invalid; settle the errors that the panel shows, then run this cell again."
         )
     if not isinstance(config, TrainingConfig):
