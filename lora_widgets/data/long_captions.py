@@ -2,15 +2,17 @@
 
 import random
 from collections.abc import Iterable, MutableSequence, Sequence
+from functools import lru_cache
 from typing import Any
 
 from lora_widgets.config.captions import MAX_TOKENS, TOKENS_PER_WINDOW
 from lora_widgets.config.facts import LongCaption
 from lora_widgets.data.captions import CaptionSettings, compose_kept
 from lora_widgets.data.scan import ImageFile
-from lora_widgets.data.tokens import count_tokens, find_tokenizer, token_starts
+from lora_widgets.data.tokens import find_tokenizer, token_starts
 
 SHOWN_LENGTH = 40
+CAPTIONS_REMEMBERED = 65_536
 LIMITS = range(TOKENS_PER_WINDOW, MAX_TOKENS + 1, TOKENS_PER_WINDOW)
 
 
@@ -19,24 +21,27 @@ def long_captions(images: Iterable[ImageFile], base_model: str) -> tuple[LongCap
     tokenizer = find_tokenizer(base_model)
     if tokenizer is None:
         return ()
-    full = ((image.path.name, full_caption(image.captions, image.subset.settings)) for image in images)
-    found = [
-        LongCaption(picture, tokens, _beyond(caption, token_starts(tokenizer, caption)))
-        for picture, caption in full
-        if (tokens := count_tokens(tokenizer, caption)) > TOKENS_PER_WINDOW
-    ]
+    measured = (
+        (image.path.name, *_measure(tokenizer, full_caption(image.captions, image.subset.settings)))
+        for image in images
+    )
+    found = [LongCaption(*row) for row in measured if row[1] > TOKENS_PER_WINDOW]
     return tuple(sorted(found, key=lambda long: (-long.tokens, long.picture)))
 
 
 def full_caption(lines: Sequence[str], settings: CaptionSettings) -> str:
     """Return a caption in its own order with all tags, of several lines or alternatives the longest."""
-    return compose_kept(lines, settings, _Fullest())
+    return compose_kept(lines, settings, _FULLEST)
 
 
-def _beyond(caption: str, starts: Sequence[int]) -> tuple[str, ...]:
-    """Return how the text goes on after 75, 150 and 225 tokens, as far as it does."""
+@lru_cache(maxsize=CAPTIONS_REMEMBERED)  # a form looks at the same captions again and again
+def _measure(tokenizer: Any, caption: str) -> tuple[int, tuple[str, ...]]:
+    """Return the number of tokens, and how the text goes on after 75, 150 and 225, as far as it does."""
+    starts = token_starts(tokenizer, caption)
     rests = (caption[starts[limit] :].lstrip(" ,") for limit in LIMITS if limit < len(starts))
-    return tuple(rest if len(rest) <= SHOWN_LENGTH else f"{rest[:SHOWN_LENGTH].rstrip()}…" for rest in rests)
+    return len(starts), tuple(
+        rest if len(rest) <= SHOWN_LENGTH else f"{rest[:SHOWN_LENGTH].rstrip()}…" for rest in rests
+    )
 
 
 class _Fullest(random.Random):
@@ -50,3 +55,6 @@ class _Fullest(random.Random):
 
     def choice(self, seq: Any) -> Any:
         return max(seq, key=len)
+
+
+_FULLEST = _Fullest()  # it keeps no state
