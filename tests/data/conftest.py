@@ -31,6 +31,7 @@ OFF = {
     "train_batch_size": 2,
     "flip_aug": False,
     "random_crop": False,
+    "latent_cache_crops": 1,
 }
 
 
