@@ -18,8 +18,8 @@ def text_cache_and_shuffling(now: Situation) -> Advice | None:
         return None
     return Advice(
         "Cannot use Caption Shuffling with Text Encoder Caching",
-        "Each caption is encoded only once. Turn one of the two off, or raise `text_cache_variants` to "
-        "encode several orders.",
+        "Each caption is encoded only once. Turn `shuffle_caption` or `cache_text_encoder_outputs` off, or "
+        "raise `text_cache_variants` to encode several orders.",
         change(shuffle_caption=False),
         _instead_of_one_caption(now.config),
     )
@@ -46,8 +46,8 @@ def random_crop_and_latent_cache(now: Situation) -> Advice | None:
         return None
     return Advice(
         "Cannot use Random Crop with Latent Caching",
-        "The picture is cut and encoded only once. Turn one of the two off, or raise `latent_cache_crops` to "
-        "encode several crops.",
+        "The picture is cut and encoded only once. Turn `random_crop` or `cache_latents` off, or raise "
+        "`latent_cache_crops` to encode several crops.",
         change(random_crop=False),
         (
             change(latent_cache_crops=USUAL_CROPS),
