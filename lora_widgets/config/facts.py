@@ -43,7 +43,8 @@ class Facts:
     """What is known beyond the settings; None or empty means unknown.
 
     ``missing_paths`` names the settings whose file or folder does not exist, ``missing_packages`` the
-    packages that cannot be imported, ``taken_names`` the file stems of earlier runs in the output folder.
+    packages that cannot be imported, ``taken_names`` the file stems of earlier runs in the output folder,
+    ``free_memory_bytes`` is what programs can still take of the machine's memory.
     """
 
     dataset: DatasetFacts | None = None
@@ -52,3 +53,4 @@ class Facts:
     missing_paths: tuple[str, ...] = ()
     missing_packages: tuple[str, ...] = ()
     taken_names: frozenset[str] = frozenset()
+    free_memory_bytes: int | None = None

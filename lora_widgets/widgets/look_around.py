@@ -16,6 +16,7 @@ from lora_widgets.catalog.optimizers import OPTIMIZERS
 from lora_widgets.catalog.samplers import SAMPLERS
 from lora_widgets.config.fields import FieldSpec, fields
 from lora_widgets.config.findings import Facts, Finding, Severity
+from lora_widgets.config.free_memory import free_memory_bytes
 from lora_widgets.config.setup import DEMO
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.errors import DatasetError
@@ -47,7 +48,7 @@ PLACE_SETTINGS = (
 )
 """The settings that decide at which sizes known pictures are trained, and how long their captions are."""
 
-MADE_BY_THE_RUN = (OUTPUT, "logging_dir")
+MADE_BY_THE_RUN = (OUTPUT, "logging_dir", "cache_dir")
 _PATHS = tuple(spec for spec in fields(TrainingConfig) if spec.path)
 LOOKED_AT = tuple(
     dict.fromkeys((*SCAN_SETTINGS, *PLACE_SETTINGS, *(spec.name for spec in _PATHS), "model_type"))
@@ -115,6 +116,7 @@ def look(values: Mapping[str, object], pictures: KnownPictures) -> Seen:
         missing_paths=missing,
         missing_packages=missing_packages(),
         taken_names=taken_names(str(values.get(OUTPUT) or "")),
+        free_memory_bytes=free_memory_bytes(),
     )
     return replace(seen, facts=facts)
 

@@ -40,6 +40,7 @@ OFF = {
     "nested_folders": False,
     "merges_buckets": False,
     "fills_batches": False,
+    "latent_cache_crops": 1,
 }
 
 
