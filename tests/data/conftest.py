@@ -9,6 +9,11 @@ from PIL import Image
 
 OFF = {
     "train_data_dir": "",
+    "dataset_config": None,
+    "nested_folders": False,
+    "reg_data_dir": None,
+    "alpha_mask": False,
+    "mask_data_dir": None,
     "num_repeats": 1,
     "caption_extension": ".txt",
     "enable_bucket": True,
