@@ -78,7 +78,7 @@ class LossPerPicture(Section, tab=Tab.DATASET, group="Regularisation and masks")
     """Folder with pictures of the class in general, laid out like the dataset folder. They keep the model
     from forgetting what else the class looks like. They are shown as often, in all, as the other pictures."""
 
-    prior_loss_weight: Annotated[float, Field(ge=0, le=100), Ui("Regularisation weight"), NotYet()] = 1.0
+    prior_loss_weight: Annotated[float, Field(ge=0, le=100), Ui("Regularisation weight")] = 1.0
     """How much a regularisation picture counts in the loss, beside 1 for the others. Larger holds the model
     closer to what it knew; usual are 0.1 to 1."""
 

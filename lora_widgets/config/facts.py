@@ -7,14 +7,21 @@ from dataclasses import dataclass
 class DatasetFacts:
     """What a scan of the pictures found.
 
-    ``bucket_counts`` holds pictures x repeats of each bucket, ``skipped`` a sentence for each file left out,
-    ``without_caption`` the number of pictures that have no text.
+    ``bucket_counts`` holds pictures x repeats of each bucket, ``batch_sizes`` the size of its batches where a
+    dataset file decides it (empty: `train_batch_size` does), ``skipped`` a sentence for each file left out,
+    ``without_caption`` the number of pictures that have no text, ``sentences`` that of captions which look
+    like sentences and not like tags, ``enlarged`` that of pictures enlarged to more than twice the size, and
+    ``shapes`` that of different ratios of width and height.
     """
 
     images: int
     bucket_counts: tuple[int, ...]
+    batch_sizes: tuple[int, ...] = ()
     skipped: tuple[str, ...] = ()
     without_caption: int = 0
+    sentences: int = 0
+    enlarged: int = 0
+    shapes: int = 0
 
 
 @dataclass(frozen=True)

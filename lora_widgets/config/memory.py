@@ -65,7 +65,7 @@ class Caching(Section, tab=Tab.ADVANCED, group="Caching"):
     vae_batch_size: Annotated[int, Field(ge=1, le=1024), Ui("VAE batch size", unit="pictures")] = 1
     """Pictures that are encoded at once. More is faster and needs more memory; usual are 1 to 4."""
 
-    prefetch_batches: Annotated[int, Field(ge=1, le=1024), Ui("Prefetch", unit="batches"), NotYet()] = 4
+    prefetch_batches: Annotated[int, Field(ge=1, le=1024), Ui("Prefetch", unit="batches")] = 4
     """Batches that a background thread prepares ahead of the training. More bridges slow disks and takes
     memory; usual are 2 to 8."""
 

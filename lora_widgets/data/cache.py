@@ -70,12 +70,12 @@ def _groups(dataset: Dataset, batch_size: int) -> list[tuple[Key, ...]]:
     by_bucket = {bucket: [] for bucket in dataset.plan.buckets}
     for index, placement in enumerate(dataset.plan.placements):
         by_bucket[placement.bucket].append(index)
-    directions = (False, True) if dataset.settings.flip_aug else (False,)
+    may_flip = [image.subset.settings.flip_aug for image in dataset.images]
     return [
         tuple((index, flipped) for index in chunk)
         for indices in by_bucket.values()
-        for flipped in directions
-        for chunk in chunks(indices, batch_size)
+        for flipped in (False, True)
+        for chunk in chunks([index for index in indices if may_flip[index] or not flipped], batch_size)
     ]
 
 

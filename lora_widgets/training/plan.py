@@ -7,7 +7,7 @@ from typing import Any
 
 from lora_widgets.adapters.keys import read_lora_file
 from lora_widgets.config.findings import Facts, Finding, Severity, check
-from lora_widgets.config.steps import StepPlan, plan_steps
+from lora_widgets.config.steps import StepPlan
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.data.facts import FoundPictures, facts_for
 from lora_widgets.errors import ConfigError, StateError
@@ -44,25 +44,21 @@ def make_plan(config: TrainingConfig) -> Plan:
     """
     _refuse_errors(check(config).findings)
     found = facts_for(config)
-    findings = check(config, Facts(dataset=found.facts, cuda=has_cuda(), bf16=has_bf16())).findings
-    _refuse_errors(findings)
+    draft = check(config, Facts(dataset=found.facts, cuda=has_cuda(), bf16=has_bf16()))
+    _refuse_errors(draft.findings)
+    assert draft.steps is not None  # without pictures or length there were errors
     family = open_family(config)
     optimizer_keywords(config)
     prompts = _prompts(config, family)
-    steps = plan_steps(
-        found.facts.bucket_counts,
-        batch_size=config.train_batch_size,
-        accumulation=config.gradient_accumulation_steps,
-        epochs=config.max_train_epochs,
-        max_steps=config.max_train_steps,
-    )
     folder = RunFolder(Path(config.output_dir), config.file_stem)
     identity = identity_of(config, found.facts.bucket_counts)
-    resumed = _resumed(config, folder, identity, steps)
+    resumed = _resumed(config, folder, identity, draft.steps)
     start_values = _start_values(config, resumed)
     folder.make()
-    warnings = tuple(_sentences(f) for f in findings if f.severity is Severity.WARNING)
-    return Plan(config, found, steps, family, folder, prompts, identity, warnings, resumed, start_values)
+    warnings = tuple(_sentences(f) for f in draft.findings if f.severity is Severity.WARNING)
+    return Plan(
+        config, found, draft.steps, family, folder, prompts, identity, warnings, resumed, start_values
+    )
 
 
 def _refuse_errors(findings: Iterable[Finding]) -> None:

@@ -1,11 +1,14 @@
 """Shared by the tests of the data package: settings with everything off, and small picture files."""
 
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy
 import pytest
 from PIL import Image
+
+sys.path.insert(0, str(Path(__file__).parent))  # the tests here say `from picture_list import picture`
 
 OFF = {
     "train_data_dir": "",
@@ -36,6 +39,11 @@ OFF = {
     "train_batch_size": 2,
     "flip_aug": False,
     "random_crop": False,
+    "alpha_mask": False,
+    "mask_data_dir": None,
+    "nested_folders": False,
+    "merges_buckets": False,
+    "fills_batches": False,
 }
 
 

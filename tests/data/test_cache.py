@@ -18,7 +18,7 @@ def make_dataset(tmp_path, make_picture, make_settings):
         settings = make_settings(train_data_dir=str(tmp_path), num_repeats=4, **changes)
         images = scan(settings).images
         plan = plan_buckets(settings, images, resolution=(64, 64), step=16)
-        return Dataset(images, plan, settings, seed=0)
+        return Dataset(images, plan, [settings], seed=0)
 
     return make
 
