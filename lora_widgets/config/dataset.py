@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from lora_widgets.config.fields import Bounds, NotYet, Ui
+from lora_widgets.config.fields import Bounds, Ui
 from lora_widgets.config.section import Section
 from lora_widgets.config.tabs import Tab
 from lora_widgets.config.values import MAX_RESOLUTION, MIN_RESOLUTION, picture_size

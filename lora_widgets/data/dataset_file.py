@@ -22,6 +22,7 @@ from lora_widgets.data.dataset_keys import (
     DATASET_KEYS,
     ONLY_IN_SUBSETS,
     REFUSED,
+    SETTING_OF,
     SUBSET_KEYS,
 )
 from lora_widgets.data.image_file import Skipped
@@ -31,7 +32,6 @@ from lora_widgets.data.subset import PartSettings, Subset
 from lora_widgets.errors import DatasetError
 
 GENERAL, DATASETS, SUBSETS = "general", "datasets", "subsets"
-SETTING_OF = {**SUBSET_KEYS, **DATASET_KEYS}
 FOLDER_KEYS = ("image_dir", "conditioning_data_dir")
 EXAMPLE = '[[datasets]]\n[[datasets.subsets]]\nimage_dir = "pictures"'
 ValueT = TypeVar("ValueT", str, bool)

@@ -34,6 +34,7 @@ DATASET_KEYS: Mapping[str, str] = {
     "bucket_reso_steps": "bucket_reso_steps",
     "bucket_no_upscale": "bucket_no_upscale",
 }
+SETTING_OF: Mapping[str, str] = {**SUBSET_KEYS, **DATASET_KEYS}
 CLASS_TOKENS = "class_tokens"  # like the keys of subsets, but no setting
 ONLY_IN_SUBSETS: Mapping[str, type] = {"image_dir": str, "is_reg": bool}
 

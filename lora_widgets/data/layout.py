@@ -123,6 +123,11 @@ def named(names: Iterable[str]) -> str:
     return shown if len(listed) <= NAMES_SHOWN else f"{shown} and {len(listed) - NAMES_SHOWN} more"
 
 
+def counted(number: int) -> str:
+    """Write a number of pictures: ``1 picture``, ``2 pictures``."""
+    return "1 picture" if number == 1 else f"{number} pictures"
+
+
 def _children(top: Listing, settings: LayoutSettings) -> _Children:
     """Look at the direct sub-folders, each real one once: first those that are no links."""
     paths = [top.folder / name for name in top.folders]
@@ -226,8 +231,8 @@ def _loose_notes(pictures: tuple[str, ...], setting: str) -> list[str]:
     if not pictures:
         return []
     return [
-        f"{len(pictures)} pictures directly in `{setting}` are not used, because it has numbered "
-        f"sub-folders: {named(pictures)}. Move them into a sub-folder to use them."
+        f"Pictures directly in `{setting}` are not used, because it has numbered sub-folders: "
+        f"{named(pictures)}. Move them into a sub-folder to use them."
     ]
 
 

@@ -73,8 +73,11 @@ def list_folder(folder: Path) -> Listing:
         if entry.name.startswith(IGNORED_PREFIXES):
             continue
         kind, reason = _kind(entry)
+        name = entry.name.encode(errors="replace").decode()
+        if kind and name != entry.name:
+            reason = "its name is not valid text (UTF-8); rename it"
         if reason:
-            skipped.append(Skipped(folder / entry.name, reason))
+            skipped.append(Skipped(folder / name, reason))
         elif kind:
             kinds[kind].append(entry.name)
     return Listing(

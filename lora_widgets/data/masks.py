@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from lora_widgets.data.image_file import ImageFile
-from lora_widgets.data.layout import named
+from lora_widgets.data.layout import counted, named
 from lora_widgets.data.listing import Listing, list_folder
 from lora_widgets.errors import DatasetError
 
@@ -74,7 +74,7 @@ def mask_notes(folder: Path, images: Sequence[ImageFile]) -> list[str]:
             f"of {first.name} would be called {first.stem}.png."
         )
     elif without:
-        notes.append(f"{len(without)} pictures have no mask and count whole: {named(without)}.")
+        notes.append(f"No mask for {counted(len(without))}, which count whole: {named(without)}.")
     return [*notes, *_shared_notes(images)]
 
 
@@ -86,7 +86,9 @@ def alpha_notes(opaque: Sequence[str], images: Sequence[ImageFile]) -> list[str]
         return [
             f"`alpha_mask` is on, but no picture of {images[0].folder} has transparency, so all count whole."
         ]
-    return [f"{len(opaque)} pictures have no transparency for `alpha_mask` and count whole: {named(opaque)}."]
+    return [
+        f"No transparency for `alpha_mask` in {counted(len(opaque))}, which count whole: {named(opaque)}."
+    ]
 
 
 def _shared_notes(images: Iterable[ImageFile]) -> list[str]:

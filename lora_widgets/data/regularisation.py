@@ -55,6 +55,6 @@ def _unused_notes(found: int, used: int, needed: int) -> list[str]:
     if not needed:
         return ["The regularisation pictures are not used, because there are no other pictures beside them."]
     return [
-        f"{found - used} of {found} regularisation pictures are not used: the others are shown {needed} "
-        "times per epoch already, as often as the pictures that are learned."
+        f"{found - used} of {found} regularisation pictures are not used, because the others are shown "
+        f"{needed} times per epoch already, as often as the pictures that are learned."
     ]

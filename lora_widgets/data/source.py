@@ -8,7 +8,7 @@ from pathlib import Path
 from lora_widgets.data.caption_files import CaptionNames, read_caption
 from lora_widgets.data.headers import read_header
 from lora_widgets.data.image_file import ImageFile, Skipped
-from lora_widgets.data.layout import Source, named
+from lora_widgets.data.layout import Source, counted, named
 from lora_widgets.data.listing import Listing
 from lora_widgets.data.masks import MaskNames, alpha_notes, mask_notes
 from lora_widgets.data.subset import Subset
@@ -103,11 +103,10 @@ def _caption_notes(seen: _Seen, subset: Subset) -> list[str]:
     tokens = subset.class_tokens
     instead = f"'{tokens}' is used" if tokens else "the pictures are trained without a caption"
     notes: list[str] = []
-    if count := len(seen.no_caption_file):
-        pictures = "1 picture" if count == 1 else f"{count} pictures"
+    if missing := seen.no_caption_file:
         notes.append(
-            f"No caption file for {pictures} in {subset.folder.name}, so {instead}: "
-            f"{named(seen.no_caption_file)}."
+            f"No caption file for {counted(len(missing))} in {subset.folder.name}, so {instead}: "
+            f"{named(missing)}."
         )
     if seen.empty_caption_files:
         notes.append(f"These caption files are empty, so {instead}: {named(seen.empty_caption_files)}.")

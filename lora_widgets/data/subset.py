@@ -55,6 +55,16 @@ class PartSettings(SubsetSettings, Protocol):
         ...
 
     @property
+    def fills_batches(self) -> bool:
+        """Show some pictures once more where a batch would be smaller."""
+        ...
+
+    @property
+    def merges_buckets(self) -> bool:
+        """Move pictures out of buckets that never fill a batch."""
+        ...
+
+    @property
     def enable_bucket(self) -> bool:
         """Off: every picture goes to the one size given by the resolution."""
         ...

@@ -22,7 +22,8 @@ def test_flat_folder_uses_num_repeats(tmp_path, make_picture, make_settings):
     assert result.without_caption == 1
     assert result.skipped == ()
     assert result.notes == (
-        f"No caption file for 1 picture in {tmp_path.name}, so the pictures are trained without a caption: a.jpg.",
+        f"No caption file for 1 picture in {tmp_path.name}, so the pictures are trained without a caption: "
+        "a.jpg.",
     )
 
 
