@@ -75,7 +75,7 @@ def prepare(plan: Plan, control: Control) -> Generator[Event, None, Job]:
     """
     config, family, precision = plan.config, plan.family, precision_of(plan.config.mixed_precision)
     yield from _notices(plan)
-    dataset = Dataset(plan.found.scan.images, plan.found.plan, plan.found.parts, seed=config.seed)
+    dataset = Dataset(plan.found.scan.images, plan.found.plan, plan.found.scan.parts, seed=config.seed)
     text = yield from _prepare_text(plan, dataset, precision, control)
     yield from _prepare_latents(plan, dataset, precision, control)
     yield from _load(plan, precision, "denoiser")

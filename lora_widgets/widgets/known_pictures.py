@@ -49,4 +49,4 @@ def _following(found: Scan, settings: TrainingConfig) -> Scan:
     old = {id(image.subset): image.subset for image in found.images}  # comparing whole settings is slow
     new = {key: replace(subset, settings=settings) for key, subset in old.items()}
     images = tuple(replace(image, subset=new[id(image.subset)]) for image in found.images)
-    return replace(found, images=images)
+    return replace(found, images=images, parts=(settings,))

@@ -39,6 +39,7 @@ def pictures(tmp_path):
         path = tmp_path / "pictures" / "2_cat" / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (64, 64)).save(path)
+        path.with_suffix(".txt").write_text("cat", encoding="utf-8")
     return tmp_path / "pictures"
 
 
