@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import BeforeValidator, Field
 
-from lora_widgets.config.fields import Bounds, NotYet, Ui
+from lora_widgets.config.fields import Bounds, Ui
 from lora_widgets.config.section import Section
 from lora_widgets.config.tabs import Tab
 from lora_widgets.config.values import MAX_RESOLUTION, MIN_RESOLUTION, picture_size
@@ -18,12 +18,12 @@ class Dataset(Section, tab=Tab.DATASET, group="Pictures and length"):
     file of the picture's name. "demo" is the small set that comes with the package. Not used with
     dataset_config, which names folders of its own."""
 
-    dataset_config: Annotated[str | None, Ui("Dataset file", path="file"), NotYet()] = None
+    dataset_config: Annotated[str | None, Ui("Dataset file", path="file")] = None
     """TOML file with several folders, in the schema of sd-scripts: each with its own repeats, captions,
-    regularisation and resolution. What it does not say comes from the settings here. Empty means one
-    dataset folder."""
+    regularisation and resolution. Its folders are relative to the file, else to the current folder; what it
+    does not say comes from the settings here. Empty means one dataset folder."""
 
-    nested_folders: Annotated[bool, Ui("Folders in folders"), NotYet()] = False
+    nested_folders: Annotated[bool, Ui("Folders in folders")] = False
     """Also take the pictures of all folders below a dataset folder. Off: only those directly in it."""
 
     resolution: Annotated[
@@ -74,18 +74,18 @@ class Augmentation(Section, tab=Tab.DATASET, group="Augmentation"):
 class LossPerPicture(Section, tab=Tab.DATASET, group="Regularisation and masks"):
     """Pictures that count less, and parts of pictures that count alone."""
 
-    reg_data_dir: Annotated[str | None, Ui("Regularisation folder", path="folder"), NotYet()] = None
+    reg_data_dir: Annotated[str | None, Ui("Regularisation folder", path="folder")] = None
     """Folder with pictures of the class in general, laid out like the dataset folder. They keep the model
     from forgetting what else the class looks like. They are shown as often, in all, as the other pictures."""
 
-    prior_loss_weight: Annotated[float, Field(ge=0, le=100), Ui("Regularisation weight"), NotYet()] = 1.0
+    prior_loss_weight: Annotated[float, Field(ge=0, le=100), Ui("Regularisation weight")] = 1.0
     """How much a regularisation picture counts in the loss, beside 1 for the others. Larger holds the model
     closer to what it knew; usual are 0.1 to 1."""
 
-    alpha_mask: Annotated[bool, Ui("Mask from transparency"), NotYet()] = False
+    alpha_mask: Annotated[bool, Ui("Mask from transparency")] = False
     """Learn only where a picture is opaque: the loss is multiplied by its alpha channel. Pictures without
     one count whole."""
 
-    mask_data_dir: Annotated[str | None, Ui("Mask folder", path="folder"), NotYet()] = None
+    mask_data_dir: Annotated[str | None, Ui("Mask folder", path="folder")] = None
     """Folder with a mask for each picture, of the same name: white is learned, black is not. Small masks
     mean a small loss, since nothing makes up for what is left out."""

@@ -13,6 +13,7 @@ from lora_widgets.config.facts import DatasetFacts, Facts
 from lora_widgets.config.fields import fields
 from lora_widgets.config.invalid import invalid_findings
 from lora_widgets.config.rules import (
+    buckets,
     caching,
     captions,
     dataset,
@@ -26,7 +27,7 @@ from lora_widgets.config.rules import (
 )
 from lora_widgets.config.rules.each_setting import findings_on_each_setting
 from lora_widgets.config.rules.rule import RULES, Finding, Fix, Severity, Situation
-from lora_widgets.config.steps import StepPlan, plan_steps
+from lora_widgets.config.steps import StepPlan, steps_of
 from lora_widgets.config.training_config import TrainingConfig, canonical
 from lora_widgets.errors import ConfigError
 
@@ -51,6 +52,7 @@ RULE_MODULES = (
     network,
     noise,
     dataset,
+    buckets,
     captions,
     saving,
     samples,
@@ -117,16 +119,7 @@ def _sorted(findings: tuple[Finding, ...]) -> tuple[Finding, ...]:
 
 
 def _steps(config: TrainingConfig, facts: Facts) -> StepPlan | None:
-    has_length = config.max_train_epochs > 0 or config.max_train_steps > 0
-    if facts.dataset is None or sum(facts.dataset.bucket_counts) <= 0 or not has_length:
-        return None
-    return plan_steps(
-        facts.dataset.bucket_counts,
-        batch_size=config.train_batch_size,
-        accumulation=config.gradient_accumulation_steps,
-        epochs=config.max_train_epochs,
-        max_steps=config.max_train_steps,
-    )
+    return steps_of(config, facts.dataset) if facts.dataset else None
 
 
 def _rule_findings(config: TrainingConfig, facts: Facts, steps: StepPlan | None) -> tuple[Finding, ...]:

@@ -71,6 +71,12 @@ class TrainingConfig(  # pyright: ignore[reportIncompatibleVariableOverride] - t
         width, _, height = str(self.resolution).partition(",")
         return int(width), int(height or width)
 
+    @property
+    def area(self) -> int:
+        """Pixels of a picture of that resolution."""
+        width, height = self.resolution_size
+        return width * height
+
     def with_changes(self, **changes: object) -> Self:
         """Return a copy with some settings changed, validated as a whole.
 

@@ -6,8 +6,10 @@ for extreme ratios without upscaling is not.
 """
 
 import math
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 from lora_widgets.data.scan import ImageFile, Skipped
@@ -80,13 +82,16 @@ def plan_buckets(
     """
     if not settings.enable_bucket:
         only = Bucket(*resolution)
-        return BucketPlan(tuple(_cover(image.size, only) for image in images))
+        return BucketPlan(tuple(cover(image.size, only) for image in images))
     if settings.bucket_no_upscale:
         return BucketPlan(tuple(_place_by_own_size(image, resolution, step) for image in images))
-    buckets = bucket_sizes(
-        resolution, shortest=settings.min_bucket_reso, longest=settings.max_bucket_reso, step=step
+    nearest = chooser(
+        bucket_sizes(
+            resolution, shortest=settings.min_bucket_reso, longest=settings.max_bucket_reso, step=step
+        )
     )
-    return BucketPlan(tuple(_cover(image.size, nearest_bucket(image.size, buckets)) for image in images))
+    place = cache(lambda size: cover(size, nearest(size)))  # data sets hold few sizes, many times
+    return BucketPlan(tuple(place(image.size) for image in images))
 
 
 def bucket_sizes(resolution: Size, *, shortest: int, longest: int, step: int) -> tuple[Bucket, ...]:
@@ -108,21 +113,40 @@ def bucket_sizes(resolution: Size, *, shortest: int, longest: int, step: int) ->
     return tuple(sorted(sizes))
 
 
-def nearest_bucket(size: Size, buckets: Sequence[Bucket]) -> Bucket:
-    """Choose the bucket of exactly this size, else the first of the nearest width/height ratio."""
-    exact = Bucket(*size)
-    if exact in buckets:
-        return exact
+def chooser(buckets: Sequence[Bucket]) -> Callable[[Size], Bucket]:
+    """Return a function that chooses, for a size, the bucket of exactly this size, else the nearest.
+
+    The nearest is the one with the smallest difference of the ratios width/height; the first of several.
+    """
+    exact = {(bucket.width, bucket.height): bucket for bucket in buckets}
+    first: dict[float, int] = {}
+    for place, bucket in enumerate(buckets):
+        first.setdefault(bucket.width / bucket.height, place)
+    ratios = sorted(first)
+
+    def nearest(size: Size) -> Bucket:
+        if size in exact:
+            return exact[size]
+        ratio = size[0] / size[1]
+        place = bisect_left(ratios, ratio)
+        around = ratios[max(0, place - 1) : place + 1]
+        return buckets[min((abs(other - ratio), first[other]) for other in around)[1]]
+
+    return nearest
+
+
+def crop_conditioning(size: Size, bucket: Bucket, *, flip: bool) -> tuple[int, int]:
+    """Return (left, top) as SDXL's crop conditioning counts it (Podell et al. 2023, arXiv:2307.01952, 2.2).
+
+    As in sd-scripts (BucketManager.get_crop_ltrb) it is the place of the whole picture, scaled to fit into
+    the bucket, and not that of the cut; a mirrored picture counts from the other side.
+    """
     ratio = size[0] / size[1]
-    return min(buckets, key=lambda bucket: abs(bucket.width / bucket.height - ratio))
-
-
-def bucket_counts(plan: BucketPlan, images: Sequence[ImageFile]) -> tuple[int, ...]:
-    """Count pictures times repeats per bucket in use, sorted by bucket."""
-    counts = dict.fromkeys(plan.buckets, 0)
-    for placement, image in zip(plan.placements, images, strict=True):
-        counts[placement.bucket] += image.repeats
-    return tuple(counts.values())
+    is_narrower = bucket.width / bucket.height > ratio
+    width = bucket.height * ratio if is_narrower else bucket.width
+    height = bucket.height if is_narrower else bucket.width / ratio
+    left, top = (bucket.width - width) // 2, (bucket.height - height) // 2
+    return int(bucket.width - left - width if flip else left), int(top)
 
 
 def set_too_small_aside(
@@ -145,7 +169,7 @@ def _too_small(size: Size, step: int) -> str:
     )
 
 
-def _cover(size: Size, bucket: Bucket) -> Placement:
+def cover(size: Size, bucket: Bucket) -> Placement:
     """Scale by the smallest factor that covers the bucket, and cut the centre out."""
     width, height = size
     wider = width / height > bucket.width / bucket.height

@@ -2,39 +2,78 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
 
 from lora_widgets.data.buckets import Bucket, BucketPlan
 from lora_widgets.data.randomness import rng_for
 from lora_widgets.data.scan import ImageFile
 
-Group = tuple[int, ...]
+
+class BatchSettings(Protocol):
+    """The settings of batches."""
+
+    @property
+    def train_batch_size(self) -> int:
+        """Pictures per batch."""
+        ...
+
+    @property
+    def fills_batches(self) -> bool:
+        """Show some pictures once more where a batch would be smaller."""
+        ...
 
 
-def group_by_bucket(plan: BucketPlan, images: Sequence[ImageFile]) -> tuple[Group, ...]:
-    """List, per bucket in sorted order, the index of each picture as often as it is repeated."""
-    groups: defaultdict[Bucket, list[int]] = defaultdict(list)
+@dataclass(frozen=True)
+class Group:
+    """The pictures of one bucket: the index of each as often as it is repeated, and how many form a batch.
+
+    ``is_filled`` says that pictures are shown once more until the last batch is full.
+    """
+
+    indices: tuple[int, ...]
+    batch_size: int
+    is_filled: bool
+
+    @property
+    def num_batches(self) -> int:
+        """Batches per epoch; the last may be smaller, nothing is left out."""
+        return -(-len(self.indices) // self.batch_size)
+
+
+def group_by_bucket(
+    plan: BucketPlan, images: Sequence[ImageFile], parts: Sequence[BatchSettings]
+) -> tuple[Group, ...]:
+    """List the pictures of each bucket, in the order of parts and sizes; a batch never mixes buckets."""
+    groups: defaultdict[tuple[int, Bucket], list[int]] = defaultdict(list)
     for index, (placement, image) in enumerate(zip(plan.placements, images, strict=True)):
-        groups[placement.bucket].extend([index] * image.repeats)
-    return tuple(tuple(groups[bucket]) for bucket in sorted(groups) if groups[bucket])
+        groups[image.subset.part, placement.bucket].extend([index] * image.repeats)
+    return tuple(_group(groups[key], parts[key[0]]) for key in sorted(groups) if groups[key])
 
 
-def count_batches(groups: Sequence[Group], batch_size: int) -> int:
-    """Count the batches of one epoch: each bucket's last batch may be smaller, nothing is left out."""
-    return sum(-(-len(group) // batch_size) for group in groups)
+def _group(indices: Sequence[int], settings: BatchSettings) -> Group:
+    return Group(tuple(indices), settings.train_batch_size, settings.fills_batches)
 
 
-def epoch_order(groups: Sequence[Group], *, batch_size: int, seed: int, epoch: int) -> tuple[Group, ...]:
+def epoch_order(groups: Sequence[Group], *, seed: int, epoch: int) -> tuple[tuple[int, ...], ...]:
     """Shuffle within each bucket, cut into batches, shuffle the batches; ``epoch`` counts from 1."""
     rng = rng_for(seed, "order", epoch)
-    batches: list[Group] = []
+    batches: list[tuple[int, ...]] = []
     for group in groups:
-        shuffled = list(group)
+        shuffled = list(group.indices)
         rng.shuffle(shuffled)
-        batches += chunks(shuffled, batch_size)
+        if group.is_filled:
+            shuffled = filled(shuffled, group.num_batches * group.batch_size)
+        batches += chunks(shuffled, group.batch_size)
     rng.shuffle(batches)
     return tuple(batches)
 
 
-def chunks(indices: Sequence[int], size: int) -> list[Group]:
+def filled(indices: Sequence[int], length: int) -> list[int]:
+    """Repeat a sequence from its beginning until it has ``length``."""
+    return [indices[place % len(indices)] for place in range(length)]
+
+
+def chunks(indices: Sequence[int], size: int) -> list[tuple[int, ...]]:
     """Cut a sequence into pieces of ``size``; the last may be shorter."""
     return [tuple(indices[start : start + size]) for start in range(0, len(indices), size)]

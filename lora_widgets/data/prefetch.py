@@ -18,7 +18,7 @@ class Prefetcher(Generic[Value]):
     for a ``make`` that is stuck: the thread is a daemon and ends by itself.
     """
 
-    def __init__(self, make: Callable[[int], Value], *, start: int, stop: int, ahead: int = 4) -> None:
+    def __init__(self, make: Callable[[int], Value], *, start: int, stop: int, ahead: int) -> None:
         self._make = make
         self._ready: deque[Value] = deque()
         self._ahead = max(1, ahead)

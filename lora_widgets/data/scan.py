@@ -3,22 +3,28 @@
 Nothing is left out in silence: a file that cannot be used is named with the reason.
 """
 
-from collections import defaultdict
-from dataclasses import dataclass
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Protocol
 
-from lora_widgets.data.caption_files import read_caption_file
-from lora_widgets.data.headers import NOT_READ, picture_size, read_extensions
-from lora_widgets.data.layout import find_layout, named, pictures_in, visible
-from lora_widgets.data.subset import Subset, SubsetSettings
+from lora_widgets.config.training_config import TrainingConfig
+from lora_widgets.data.dataset_file import read_dataset_file
+from lora_widgets.data.image_file import ImageFile, Skipped
+from lora_widgets.data.layout import Layout, LayoutSettings, find_layout, named
+from lora_widgets.data.regularisation import balance
+from lora_widgets.data.source import read_source
+from lora_widgets.data.subset import PartSettings
 from lora_widgets.errors import DatasetError
+
+__all__ = ["ImageFile", "Scan", "ScanSettings", "Skipped", "scan"]
 
 DEMO = "demo"
 
 
-class ScanSettings(SubsetSettings, Protocol):
+class ScanSettings(LayoutSettings, PartSettings, Protocol):
     """The settings that say where the pictures are."""
 
     @property
@@ -27,143 +33,104 @@ class ScanSettings(SubsetSettings, Protocol):
         ...
 
     @property
-    def num_repeats(self) -> int:
-        """Repeats of pictures in folders without a number."""
+    def reg_data_dir(self) -> str | None:
+        """Folder of the regularisation pictures, laid out in the same way."""
+        ...
+
+    @property
+    def dataset_config(self) -> str | None:
+        """TOML file that names folders with settings of their own, instead of the two above."""
         ...
 
 
 @dataclass(frozen=True)
-class ImageFile:
-    """One picture: ``size`` is (width, height) as seen, ``captions`` has at least one line, perhaps empty.
-
-    ``repeats`` are those in effect; ``mask`` is the file that says where to learn, None for everywhere.
-    """
-
-    path: Path
-    size: tuple[int, int]
-    captions: tuple[str, ...]
-    repeats: int
-    subset: Subset
-    mask: Path | None = None
-
-    @property
-    def folder(self) -> str:
-        """Name of the folder."""
-        return self.subset.folder.name
-
-
-@dataclass(frozen=True)
-class Skipped:
-    """A file that is not trained on, and why, with the remedy."""
-
-    path: Path
-    reason: str
-
-
-@dataclass(frozen=True)
 class Scan:
-    """What was found; ``notes`` are sentences about the layout and the captions that the user should know."""
+    """What was found.
+
+    ``without_caption`` counts the pictures without any text. ``notes`` are sentences about the layout, the
+    captions and the masks that the user should know. ``parts`` are the settings of each part, by number.
+    """
 
     images: tuple[ImageFile, ...]
     skipped: tuple[Skipped, ...]
     without_caption: int
     notes: tuple[str, ...]
+    parts: tuple[PartSettings, ...]
 
 
 def scan(settings: ScanSettings) -> Scan:
-    """Find every picture below ``train_data_dir``, in an order that only depends on the names.
+    """Find every picture of the data set, in an order that only depends on the names.
 
     Raises:
-        DatasetError: the folder is missing, or holds no picture that can be used.
+        DatasetError: a folder or the dataset file is missing or cannot be read, or no picture can be used.
     """
-    folder = _existing_folder(settings.train_data_dir)
-    layout = find_layout(folder, settings.num_repeats, settings)
-    parts = [_scan_subset(subset) for subset in layout.subsets]
+    if settings.dataset_config:
+        assert isinstance(settings, TrainingConfig), "a dataset file changes whole configurations"
+        where = f"`dataset_config` is {settings.dataset_config}"
+        layout, parts = read_dataset_file(Path(settings.dataset_config).expanduser(), settings)
+    else:
+        where = f"`train_data_dir` is {settings.train_data_dir}"
+        layout, parts = _flat_layout(settings), (settings,)
+    read = [read_source(source) for source in layout.sources]
+    balanced = balance([image for found in read for image in found.images])
     result = Scan(
-        images=tuple(image for part in parts for image in part.images),
-        skipped=tuple(skipped for part in parts for skipped in part.skipped),
-        without_caption=sum(part.without_caption for part in parts),
-        notes=(*layout.notes, *(note for part in parts for note in part.notes)),
+        images=balanced.images,
+        skipped=(*layout.skipped, *(skipped for found in read for skipped in found.skipped)),
+        without_caption=sum(not any(image.captions) for image in balanced.images),
+        notes=_once((*layout.notes, *(note for found in read for note in found.notes), *balanced.notes)),
+        parts=parts,
     )
-    if not result.images:
-        raise DatasetError(_nothing_usable(folder, result))
+    if not any(not image.subset.is_reg for image in result.images):
+        raise DatasetError(_nothing_usable(where, result))
     return result
 
 
-def _existing_folder(setting: str | PathLike[str]) -> Path:
-    if setting == DEMO:
+def _flat_layout(settings: ScanSettings) -> Layout:
+    folder = _existing_folder(settings.train_data_dir, setting="train_data_dir")
+    layout = find_layout(folder, settings, setting="train_data_dir")
+    if not settings.reg_data_dir:
+        return layout
+    reg_folder = _existing_folder(settings.reg_data_dir, setting="reg_data_dir")
+    if os.path.realpath(reg_folder) == os.path.realpath(folder):
+        raise DatasetError(
+            f"`reg_data_dir` is {reg_folder}, the same folder as `train_data_dir`. Set it to a folder with "
+            "other pictures of the class, or leave it empty."
+        )
+    regular = find_layout(reg_folder, settings, setting="reg_data_dir")
+    marked = (replace(source, subset=replace(source.subset, is_reg=True)) for source in regular.sources)
+    return Layout(
+        sources=(*layout.sources, *marked),
+        skipped=(*layout.skipped, *regular.skipped),
+        notes=(*layout.notes, *regular.notes),
+    )
+
+
+def _existing_folder(value: str | PathLike[str], *, setting: str) -> Path:
+    if value == DEMO and setting == "train_data_dir":
         from lora_widgets.demo.paths import dataset_folder
 
         return dataset_folder()
-    if not str(setting).strip():
-        raise DatasetError("`train_data_dir` is empty. Set it to the folder with your training pictures.")
-    folder = Path(setting).expanduser()
+    if not str(value).strip():
+        raise DatasetError(f"`{setting}` is empty. Set it to the folder with your training pictures.")
+    folder = Path(value).expanduser()
     if not folder.exists():
         raise DatasetError(
-            f"`train_data_dir` is {folder}, which does not exist. "
+            f"`{setting}` is {folder}, which does not exist. "
             "Check the spelling, or upload the pictures first."
         )
     if not folder.is_dir():
         raise DatasetError(
-            f"`train_data_dir` is {folder}, which is a file. Set it to the folder that holds the pictures."
+            f"`{setting}` is {folder}, which is a file. Set it to the folder that holds the pictures."
         )
     return folder
 
 
-def _scan_subset(subset: Subset) -> Scan:
-    """Read sizes and captions of one folder."""
-    images: list[ImageFile] = []
-    skipped = _unsupported(subset.folder)
-    uncaptioned = 0
-    empty_captions: list[str] = []
-    for path in pictures_in(subset.folder):
-        try:
-            size = picture_size(path)
-            caption = read_caption_file(path, subset.settings.caption_extension)
-        except DatasetError as error:
-            skipped.append(Skipped(path, str(error)))
-            continue
-        lines = caption.lines if caption else ()
-        if caption and not lines:
-            empty_captions.append(caption.path.name)
-        uncaptioned += not lines
-        captions = lines or (subset.class_tokens,)
-        images.append(ImageFile(path, size, captions, subset.repeats, subset))
-    notes = (*_same_stem_notes(images), *_empty_caption_notes(empty_captions, subset.class_tokens))
-    return Scan(tuple(images), tuple(skipped), uncaptioned, notes)
+def _once(notes: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(notes))
 
 
-def _unsupported(folder: Path) -> list[Skipped]:
-    """Name pictures of kinds that are not read, so that nobody wonders where they are."""
-    return [
-        Skipped(path, f"{path.suffix.lower()} pictures are not read; convert it to PNG or JPEG")
-        for path in visible(folder)
-        if path.suffix.lower() in NOT_READ - read_extensions()
-    ]
-
-
-def _same_stem_notes(images: list[ImageFile]) -> list[str]:
-    by_stem: defaultdict[str, list[str]] = defaultdict(list)
-    for image in images:
-        by_stem[image.path.stem].append(image.path.name)
-    same = [" and ".join(names) for names in by_stem.values() if len(names) > 1]
-    if not same:
-        return []
-    return [
-        "Pictures that differ only in the extension share one caption file. Rename them if they are "
-        f"different pictures, or delete one of each: {named(same)}."
-    ]
-
-
-def _empty_caption_notes(names: list[str], class_tokens: str) -> list[str]:
-    if not names:
-        return []
-    instead = f"'{class_tokens}' is used" if class_tokens else "the pictures are trained without a caption"
-    return [f"These caption files are empty, so {instead}: {named(names)}."]
-
-
-def _nothing_usable(folder: Path, result: Scan) -> str:
+def _nothing_usable(where: str, result: Scan) -> str:
     reasons = named(f"{skipped.path.name}: {skipped.reason}" for skipped in result.skipped)
-    return f"`train_data_dir` is {folder}, where no picture can be used. " + " ".join(
+    return f"{where}, where no picture can be used. " + " ".join(
         part for part in (reasons, *result.notes) if part
     )

@@ -1,4 +1,4 @@
-"""A folder of pictures and the settings that they follow: one for a flat configuration, several from a file."""
+"""A folder of pictures and the settings they follow: one for a flat configuration, several from a file."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,11 @@ class SubsetSettings(CaptionSettings, Protocol):
         ...
 
     @property
+    def latent_cache_crops(self) -> int:
+        """Crops of each picture among cached latents, where pictures are cut at random."""
+        ...
+
+    @property
     def alpha_mask(self) -> bool:
         """Learn only where a picture is opaque."""
         ...
@@ -38,6 +43,55 @@ class SubsetSettings(CaptionSettings, Protocol):
     @property
     def mask_data_dir(self) -> str | None:
         """Folder with a mask for each picture."""
+        ...
+
+
+class PartSettings(SubsetSettings, Protocol):
+    """The settings that all subsets of a part share, beside those that a subset may change."""
+
+    @property
+    def resolution_size(self) -> tuple[int, int]:
+        """Width and height whose area the buckets keep to."""
+        ...
+
+    @property
+    def train_batch_size(self) -> int:
+        """Pictures per batch."""
+        ...
+
+    @property
+    def fills_batches(self) -> bool:
+        """Show some pictures once more where a batch would be smaller."""
+        ...
+
+    @property
+    def merges_buckets(self) -> bool:
+        """Move pictures out of buckets that never fill a batch."""
+        ...
+
+    @property
+    def enable_bucket(self) -> bool:
+        """Off: every picture goes to the one size given by the resolution."""
+        ...
+
+    @property
+    def min_bucket_reso(self) -> int:
+        """Shortest side of a bucket."""
+        ...
+
+    @property
+    def max_bucket_reso(self) -> int:
+        """Longest side of a bucket."""
+        ...
+
+    @property
+    def bucket_no_upscale(self) -> bool:
+        """Never enlarge a picture."""
+        ...
+
+    @property
+    def bucket_step(self) -> int:
+        """Sides of buckets are multiples of this."""
         ...
 
 

@@ -49,7 +49,7 @@ def read_tokenizer(folder: Path) -> "Tokenizer | None":
     try:
         stamps = tuple((path, path.stat().st_mtime_ns) for path in _vocabulary_files(folder))
         return _build(stamps)
-    except (OSError, ValueError):  # missing, damaged, or no text
+    except (OSError, ValueError, TypeError, KeyError):  # missing, damaged, or of another kind
         return None
 
 
@@ -132,15 +132,16 @@ def _read(vocabulary: Path, merges: Path | None = None) -> tuple[dict[str, int],
 
     Raises:
         OSError: a file cannot be read.
-        ValueError: a file is damaged.
+        ValueError, TypeError, KeyError: a file is damaged, or holds another kind of vocabulary.
     """
-    content = json.loads(vocabulary.read_text(encoding="utf-8"))
+    content: Any = json.loads(vocabulary.read_text(encoding="utf-8"))
     if merges is None:
-        model: Any = content.get("model", {}) if isinstance(content, dict) else {}
-        content, lines = model.get("vocab"), model.get("merges", [])
+        content, lines = content["model"]["vocab"], content["model"]["merges"]
     else:
         lines = merges.read_text(encoding="utf-8").strip().split("\n")[1:]  # the first names the version
-    pairs = [tuple(line.split(" ")) if isinstance(line, str) else tuple(line) for line in lines]
-    if not isinstance(content, dict) or any(len(pair) != 2 for pair in pairs):
-        raise ValueError(f"{vocabulary} holds no byte-pair vocabulary")
-    return content, pairs
+    return dict(content), [_pair(line) for line in lines]
+
+
+def _pair(line: Any) -> tuple[str, str]:
+    first, second = line.split(" ") if isinstance(line, str) else line
+    return first, second

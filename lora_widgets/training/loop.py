@@ -12,10 +12,11 @@ from lora_widgets.data.dataset import Batch
 from lora_widgets.data.prefetch import Prefetcher
 from lora_widgets.errors import TrainingError
 from lora_widgets.events import Event, Finished, Notice, StepDone
+from lora_widgets.training.caching import encode_pixels
 from lora_widgets.training.control import Control
-from lora_widgets.training.loss import diffusion_loss, draw_noise
+from lora_widgets.training.loss import diffusion_loss, draw_noise, emphasis_of
 from lora_widgets.training.optimizers import rates_at, set_rates
-from lora_widgets.training.prepare import Job, encode_pixels
+from lora_widgets.training.prepare import Job
 from lora_widgets.training.randomness import generator_for
 from lora_widgets.training.saves import save_end, save_if_due
 
@@ -38,7 +39,8 @@ def run_loop(job: Job, control: Control) -> Iterator[Event]:
     total = job.plan.steps.total_steps
     config, per_epoch = job.plan.config, job.plan.steps.steps_per_epoch
     indices = micro_steps(job, job.step).start, micro_steps(job, total - 1).stop
-    with Prefetcher(job.dataset.batch_at, start=indices[0], stop=indices[1]) as batches:
+    ahead = config.prefetch_batches
+    with Prefetcher(job.dataset.batch_at, start=indices[0], stop=indices[1], ahead=ahead) as batches:
         try:
             if job.step == 0 and config.sample_at_first:
                 yield from job.studio.draw_all(step=0, epoch=1, untouched=True)
@@ -139,6 +141,7 @@ def batch_loss(job: Job, batch: Batch, index: int) -> Tensor:
             lambda noisy, times: family.predict(noisy, times, text),
             process=process,
             snr_gamma=config.snr_gamma,
+            emphasis=emphasis_of(batch, prior_loss_weight=config.prior_loss_weight),
         )
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 from lora_widgets.adapters.keys import read_lora_file
 from lora_widgets.config.findings import Facts, Finding, Severity, check
-from lora_widgets.config.steps import StepPlan, plan_steps
+from lora_widgets.config.free_memory import free_memory_bytes
+from lora_widgets.config.steps import StepPlan, steps_of
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.data.facts import FoundPictures, facts_for
 from lora_widgets.errors import ConfigError, StateError
@@ -44,18 +45,16 @@ def make_plan(config: TrainingConfig) -> Plan:
     """
     _refuse_errors(check(config).findings)
     found = facts_for(config)
-    findings = check(config, Facts(dataset=found.facts, cuda=has_cuda(), bf16=has_bf16())).findings
+    facts = Facts(
+        dataset=found.facts, cuda=has_cuda(), bf16=has_bf16(), free_memory_bytes=free_memory_bytes()
+    )
+    findings = check(config, facts).findings
     _refuse_errors(findings)
+    steps = steps_of(config, found.facts)
+    assert steps is not None  # without pictures or length there were errors
     family = open_family(config)
     optimizer_keywords(config)
     prompts = _prompts(config, family)
-    steps = plan_steps(
-        found.facts.bucket_counts,
-        batch_size=config.train_batch_size,
-        accumulation=config.gradient_accumulation_steps,
-        epochs=config.max_train_epochs,
-        max_steps=config.max_train_steps,
-    )
     folder = RunFolder(Path(config.output_dir), config.file_stem)
     identity = identity_of(config, found.facts.bucket_counts)
     resumed = _resumed(config, folder, identity, steps)

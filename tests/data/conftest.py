@@ -1,5 +1,8 @@
 """Shared by the tests of the data package: settings with everything off, and small picture files."""
 
+import errno
+import os
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,8 +10,12 @@ import numpy
 import pytest
 from PIL import Image
 
+sys.path.insert(0, str(Path(__file__).parent))  # the tests here say `from picture_list import picture`
+
 OFF = {
     "train_data_dir": "",
+    "dataset_config": None,
+    "reg_data_dir": None,
     "num_repeats": 1,
     "pretrained_model_name_or_path": "",
     "caption_extension": ".txt",
@@ -32,6 +39,12 @@ OFF = {
     "train_batch_size": 2,
     "flip_aug": False,
     "random_crop": False,
+    "alpha_mask": False,
+    "mask_data_dir": None,
+    "nested_folders": False,
+    "merges_buckets": False,
+    "fills_batches": False,
+    "latent_cache_crops": 1,
 }
 
 
@@ -62,6 +75,20 @@ def make_picture():
         return path
 
     return make
+
+
+@pytest.fixture
+def deny(monkeypatch):
+    """Let the system refuse to list a folder; the tests run as a user to whom nothing is refused."""
+    real, denied = os.scandir, set()
+
+    def scandir(path):
+        if str(path) in denied:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scandir)
+    return lambda path: denied.add(str(path))
 
 
 @pytest.fixture(scope="session")

@@ -8,16 +8,16 @@ from types import SimpleNamespace
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from picture_list import picture
 
 from lora_widgets.data.buckets import (
     Bucket,
-    bucket_counts,
     bucket_sizes,
-    nearest_bucket,
+    chooser,
+    crop_conditioning,
     plan_buckets,
     set_too_small_aside,
 )
-from lora_widgets.data.scan import ImageFile
 from lora_widgets.errors import DatasetError
 
 GOLDEN = json.loads(
@@ -26,12 +26,8 @@ GOLDEN = json.loads(
 sides = st.integers(16, 5000)
 
 
-def image(size, repeats=1) -> ImageFile:
-    return ImageFile(Path("a.png"), tuple(size), ("",), repeats, "")
-
-
 def place(settings, size, *, resolution, step):
-    return plan_buckets(settings, [image(size)], resolution=resolution, step=step).placements[0]
+    return plan_buckets(settings, [picture(size)], resolution=resolution, step=step).placements[0]
 
 
 @pytest.mark.parametrize("case", GOLDEN["configs"], ids=range(len(GOLDEN["configs"])))
@@ -50,6 +46,19 @@ def test_placements_are_those_of_the_reference(case):
         assert [bucket.width, bucket.height, *placement.resized, *placement.crop] == row[:4] + row[5:7], size
         compared += 1
     assert compared > 290
+
+
+@pytest.mark.parametrize("case", GOLDEN["configs"], ids=range(len(GOLDEN["configs"])))
+def test_crop_conditioning_is_that_of_the_reference(case):
+    for size, row in zip(GOLDEN["sizes"], case["rows"], strict=True):
+        if isinstance(row, str) or 0 in row[:2]:
+            continue  # the reference has no bucket
+        bucket = Bucket(*row[:2])
+        left, top = crop_conditioning(tuple(size), bucket, flip=False)
+        assert (left, top) == (int(row[7]), int(row[8]))
+        mirrored = crop_conditioning(tuple(size), bucket, flip=True)
+        assert mirrored[1] == top
+        assert abs(mirrored[0] - left) <= 1  # the picture is in the middle, but for rounding
 
 
 @pytest.mark.parametrize("case", [c for c in GOLDEN["configs"] if c.get("predefined") and c["enable_bucket"]])
@@ -77,7 +86,7 @@ def test_buckets_keep_area_step_and_limits(columns, rows, step, longest):
 @given(sides, sides)
 def test_no_other_bucket_has_a_nearer_ratio(width, height):
     buckets = bucket_sizes((512, 512), shortest=256, longest=1024, step=64)
-    chosen = nearest_bucket((width, height), buckets)
+    chosen = chooser(buckets)((width, height))
 
     def error(bucket):
         return abs(bucket.width / bucket.height - width / height)
@@ -120,15 +129,8 @@ def test_without_buckets_every_picture_gets_the_resolution(make_settings):
     assert placement.crop == (30, 0)
 
 
-def test_counts_are_pictures_times_repeats_sorted_by_bucket(make_settings):
-    images = [image((64, 64), 3), image((32, 128), 5), image((65, 64), 2), image((128, 32), 1)]
-    plan = plan_buckets(make_settings(), images, resolution=(64, 64), step=16)
-    assert plan.buckets == (Bucket(32, 128), Bucket(64, 64), Bucket(128, 32))
-    assert bucket_counts(plan, images) == (5, 5, 1)
-
-
 def test_too_small_pictures_are_set_aside_only_when_they_may_not_be_enlarged(make_settings):
-    images = [image((64, 64)), image((15, 64))]
+    images = [picture((64, 64)), picture((15, 64))]
     kept, small = set_too_small_aside(make_settings(bucket_no_upscale=True), images, step=16)
     assert kept == (images[0],)
     assert "15x64" in small[0].reason

@@ -1,12 +1,14 @@
 import random
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 import torch
+from PIL import Image
 
 from lora_widgets.data.buckets import BucketPlan, plan_buckets
-from lora_widgets.data.cache import LatentCache
 from lora_widgets.data.dataset import Dataset
+from lora_widgets.data.latent_cache import LatentCache
 from lora_widgets.data.prefetch import Prefetcher
 from lora_widgets.data.scan import scan
 from lora_widgets.errors import DatasetError
@@ -28,7 +30,7 @@ def make_dataset(folder, make_settings):
         settings = make_settings(train_data_dir=str(folder), **changes)
         images = scan(settings).images
         plan = plan_buckets(settings, images, resolution=(64, 64), step=16)
-        return Dataset(images, plan, settings, seed=seed)
+        return Dataset(images, plan, [settings], seed=seed)
 
     return make
 
@@ -43,8 +45,10 @@ def whole_picture_latents(pixels):
 
 
 def filled(dataset) -> LatentCache:
-    cache = LatentCache()
-    for _ in cache.fill(dataset, whole_picture_latents, batch_size=3):
+    cache = LatentCache.in_memory(dataset)
+    assert list(cache.look_up()) == []  # in memory there is nothing to read
+    keys = [key for image in range(len(dataset.images)) for key in dataset.latent_keys(image)]
+    for _ in cache.fill(keys, whole_picture_latents, batch_size=3):
         pass
     return cache
 
@@ -77,7 +81,7 @@ def test_batches_do_not_depend_on_the_order_of_calls_threads_or_a_new_start(make
     random.Random(0).shuffle(indices)
     resumed = make_dataset(random_crop=True, **LIVELY)
     assert all(as_values(resumed.batch_at(index)) == expected[index] for index in indices)
-    with Prefetcher(dataset.batch_at, start=5, stop=count) as batches:
+    with Prefetcher(dataset.batch_at, start=5, stop=count, ahead=4) as batches:
         assert [as_values(batch) for batch in batches] == expected[5:]
     with ThreadPoolExecutor(4) as pool:
         assert [as_values(batch) for batch in pool.map(dataset.batch_at, range(count))] == expected
@@ -153,7 +157,9 @@ def test_picture_that_changed_since_the_scan_is_named(tmp_path, make_picture, ma
     path = make_picture(tmp_path / "a.png", (64, 64))
     settings = make_settings(train_data_dir=str(tmp_path))
     images = scan(settings).images
-    dataset = Dataset(images, plan_buckets(settings, images, resolution=(64, 64), step=16), settings, seed=0)
+    dataset = Dataset(
+        images, plan_buckets(settings, images, resolution=(64, 64), step=16), [settings], seed=0
+    )
     make_picture(path, (32, 90))
     with pytest.raises(DatasetError, match=r"a\.png is 32x90 now, but was 64x64"):
         dataset.batch_at(0)
@@ -162,3 +168,61 @@ def test_picture_that_changed_since_the_scan_is_named(tmp_path, make_picture, ma
 def test_no_pictures_is_an_error(make_settings):
     with pytest.raises(DatasetError, match="no pictures"):
         Dataset([], BucketPlan(()), make_settings(), seed=0)
+
+
+@pytest.fixture
+def masked(tmp_path, make_settings, make_picture):
+    """Two pictures of 64 px, the first with a mask file whose left half is black, the second transparent."""
+
+    def make(**changes):
+        settings = make_settings(train_data_dir=str(tmp_path / "pictures"), **changes)
+        make_picture(tmp_path / "pictures" / "a.png", (64, 64))
+        clear = Image.new("RGBA", (64, 64), (9, 9, 9, 255))
+        clear.paste((9, 9, 9, 0), (0, 0, 64, 16))
+        clear.save(tmp_path / "pictures" / "b.png")
+        mask = Image.new("L", (64, 64), 255)
+        mask.paste(0, (0, 0, 32, 64))
+        mask.save(tmp_path / "mask.png")
+        images = [
+            replace(image, mask=tmp_path / "mask.png") if image.path.stem == "a" else image
+            for image in scan(settings).images
+        ]
+        plan = plan_buckets(settings, images, resolution=(64, 64), step=16)
+        return Dataset(images, plan, [settings], seed=0)
+
+    return make
+
+
+def test_a_mask_file_and_transparency_say_where_to_learn(masked):
+    dataset = masked(alpha_mask=True)
+    batch = dataset.batch_at(0)
+    assert batch.masks.shape == (2, 1, 64, 64)
+    by_image = dict(zip(batch.images, batch.masks, strict=True))
+    assert by_image[0][..., :32].max() == 0
+    assert by_image[0][..., 32:].min() == 1
+    assert by_image[1][:, :16].max() == 0
+    assert by_image[1][:, 16:].min() == 1
+
+
+def test_pictures_without_a_mask_learn_everywhere(masked):
+    batch = masked().batch_at(0)
+    by_image = dict(zip(batch.images, batch.masks, strict=True))
+    assert by_image[1].min() == 1
+    assert by_image[0].min() == 0
+
+
+def test_masks_are_mirrored_with_their_pictures_and_go_with_cached_latents(masked):
+    live, cached = masked(flip_aug=True), masked(flip_aug=True)
+    cached.use_latents(filled(cached))
+    seen = set()
+    for index in range(8):
+        batch = live.batch_at(index)
+        assert torch.equal(batch.masks, cached.batch_at(index).masks)
+        for image, flipped, mask in zip(batch.images, batch.flipped, batch.masks, strict=True):
+            if image == 0:
+                seen.add((flipped, mask[0, 0, 0].item()))
+    assert seen == {(False, 0.0), (True, 1.0)}
+
+
+def test_without_masks_a_batch_has_none(make_dataset):
+    assert make_dataset().batch_at(0).masks is None

@@ -8,8 +8,8 @@ from lora_widgets.errors import DatasetError
 
 
 def test_facts_count_pictures_buckets_captions_and_skipped_files(tmp_path, make_picture, make_settings):
-    make_picture(tmp_path / "3_cat" / "a.png", (64, 64), caption="cat")
-    make_picture(tmp_path / "3_cat" / "b.png", (100, 50))
+    make_picture(tmp_path / "3_" / "a.png", (64, 64), caption="cat")
+    make_picture(tmp_path / "3_" / "b.png", (100, 50))
     make_picture(tmp_path / "2_dog" / "c.png", (65, 64), caption="dog")
     (tmp_path / "2_dog" / "empty.png").touch()
     found = facts_for(make_settings(train_data_dir=str(tmp_path)))

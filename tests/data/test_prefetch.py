@@ -12,7 +12,7 @@ def test_values_come_in_order():
 
 
 def test_nothing_to_do():
-    with Prefetcher(lambda index: index, start=5, stop=5) as values:
+    with Prefetcher(lambda index: index, start=5, stop=5, ahead=4) as values:
         assert list(values) == []
 
 
@@ -31,7 +31,7 @@ def test_error_reaches_the_consumer_after_the_values_before_it():
             raise ValueError("picture 2 is damaged")
         return index
 
-    with Prefetcher(make, start=0, stop=9) as values:
+    with Prefetcher(make, start=0, stop=9, ahead=4) as values:
         assert [next(values), next(values)] == [0, 1]
         for _ in range(2):
             with pytest.raises(ValueError, match="picture 2"):
@@ -39,7 +39,7 @@ def test_error_reaches_the_consumer_after_the_values_before_it():
 
 
 def test_close_ends_the_thread_and_the_iteration():
-    values = Prefetcher(lambda index: index, start=0, stop=10**9)
+    values = Prefetcher(lambda index: index, start=0, stop=10**9, ahead=4)
     next(values)
     values.close()
     values.close()
@@ -49,7 +49,7 @@ def test_close_ends_the_thread_and_the_iteration():
 
 def test_close_frees_a_waiting_consumer():
     blocked = threading.Event()
-    values = Prefetcher(lambda index: blocked.wait(), start=0, stop=5)
+    values = Prefetcher(lambda index: blocked.wait(), start=0, stop=5, ahead=4)
     results = []
     consumer = threading.Thread(target=lambda: results.extend(values))
     consumer.start()
@@ -63,7 +63,7 @@ def test_close_frees_a_waiting_consumer():
 def test_close_does_not_wait_for_a_stuck_maker(monkeypatch):
     monkeypatch.setattr("lora_widgets.data.prefetch.CLOSING_PATIENCE_S", 0.05)
     stuck = threading.Event()
-    values = Prefetcher(lambda index: stuck.wait(), start=0, stop=5)
+    values = Prefetcher(lambda index: stuck.wait(), start=0, stop=5, ahead=4)
     begun = time.monotonic()
     values.close()
     assert time.monotonic() - begun < 1

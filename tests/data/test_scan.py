@@ -21,7 +21,10 @@ def test_flat_folder_uses_num_repeats(tmp_path, make_picture, make_settings):
     assert [image.size for image in result.images] == [(20, 30), (40, 30)]
     assert result.without_caption == 1
     assert result.skipped == ()
-    assert result.notes == ()
+    assert result.notes == (
+        f"No caption file for 1 picture in {tmp_path.name}, so the pictures are trained without a caption: "
+        "a.jpg.",
+    )
 
 
 def test_numbered_folders_give_repeats_and_class_tokens(tmp_path, make_picture, make_settings):
@@ -36,10 +39,13 @@ def test_numbered_folders_give_repeats_and_class_tokens(tmp_path, make_picture, 
         ("3_my cat", "b.png", 3, ("sleeping",)),
         ("others", "d.png", 5, ("",)),
     ]
-    assert result.without_caption == 3
-    assert len(result.notes) == 1
-    assert "others" in result.notes[0]
-    assert "`num_repeats` (5)" in result.notes[0]
+    assert result.without_caption == 1, "class tokens are a caption"
+    assert result.notes == (
+        "The folder others has no number of repeats in its name, so `num_repeats` (5) is used.",
+        "No caption file for 1 picture in 12_dog, so 'dog' is used: c.png.",
+        "No caption file for 1 picture in 3_my cat, so 'my cat' is used: a.png.",
+        "No caption file for 1 picture in others, so the pictures are trained without a caption: d.png.",
+    )
 
 
 def test_what_folder_mode_leaves_aside_is_noted(tmp_path, make_picture, make_settings):
@@ -56,7 +62,7 @@ def test_what_folder_mode_leaves_aside_is_noted(tmp_path, make_picture, make_set
 
 def test_what_flat_mode_leaves_aside_is_noted(tmp_path, make_picture, make_settings):
     folder = tmp_path / "10_cat"
-    make_picture(folder / "a.png")
+    make_picture(folder / "a.png", caption="cat")
     make_picture(folder / "more" / "b.png")
     result = scan(make_settings(train_data_dir=str(folder), num_repeats=3))
     assert [image.repeats for image in result.images] == [3]
@@ -69,7 +75,7 @@ def test_what_flat_mode_leaves_aside_is_noted(tmp_path, make_picture, make_setti
 
 
 def test_hidden_folders_and_files_are_ignored(tmp_path, make_picture, make_settings):
-    make_picture(tmp_path / "a.png")
+    make_picture(tmp_path / "a.png", caption="cat")
     (tmp_path / "._a.png").write_bytes(b"resource fork")
     make_picture(tmp_path / ".ipynb_checkpoints" / "a-checkpoint.png")
     make_picture(tmp_path / "__MACOSX" / "x.png")
@@ -117,7 +123,7 @@ def test_empty_caption_files_are_noted_and_replaced(tmp_path, make_picture, make
     make_picture(tmp_path / "2_cat" / "a.png", caption=" \n\n")
     result = scan(make_settings(train_data_dir=str(tmp_path)))
     assert result.images[0].captions == ("cat",)
-    assert result.without_caption == 1
+    assert result.without_caption == 0
     assert "a.txt" in result.notes[0]
     assert "'cat' is used" in result.notes[0]
 

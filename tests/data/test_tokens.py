@@ -95,6 +95,8 @@ def test_nothing_is_known_where_no_tokenizer_is(name):
     [
         ("vocab.json", "{"),
         ("vocab.json", "[]"),
+        ("vocab.json", "7"),
+        ("vocab.json", '{"<|startoftext|>": "a", "<|endoftext|>": "b"}'),
         ("vocab.json", '{"a": 0}'),
         ("merges.txt", "#version\na b c"),
         ("merges.txt", "#version\nno pair-of-this-vocabulary"),
@@ -108,6 +110,14 @@ def test_nothing_is_known_of_a_damaged_tokenizer(tmp_path, file, text):
     else:
         (folder / file).write_text(text, encoding="utf-8")
     assert read_tokenizer(folder) is None
+
+
+@pytest.mark.parametrize(
+    "model", ['{"vocab": [["a", -1.5]]}', '{"vocab": {"a": 0}, "merges": [1]}', "null", "{}"]
+)
+def test_a_vocabulary_of_another_kind_is_no_tokenizer_of_captions(tmp_path, model):
+    (tmp_path / "tokenizer.json").write_text(f'{{"model": {model}}}', encoding="utf-8")
+    assert read_tokenizer(tmp_path) is None
 
 
 def test_a_repaired_tokenizer_is_read_again(tmp_path):

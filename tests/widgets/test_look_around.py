@@ -8,19 +8,24 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lora_widgets.config.findings import Facts, Severity, check
-from lora_widgets.data.facts import FactsSettings, facts_for
+from lora_widgets.data.facts import facts_for
 from lora_widgets.demo.config import demo_config
 from lora_widgets.training.folder import RunFolder
-from lora_widgets.widgets import look_around
+from lora_widgets.widgets import known_pictures, look_around
+from lora_widgets.widgets.known_pictures import SCAN_SETTINGS
 from lora_widgets.widgets.look_around import (
     LOOKED_AT,
-    SCAN_SETTINGS,
+    PLACE_SETTINGS,
+    LookAround,
     Seen,
-    look,
     missing_packages,
     missing_paths,
     taken_names,
 )
+
+
+def look(values):
+    return LookAround()(values)
 
 
 @pytest.fixture
@@ -34,6 +39,7 @@ def pictures(tmp_path):
         path = tmp_path / "pictures" / "2_cat" / f"{number}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (64, 64)).save(path)
+        path.with_suffix(".txt").write_text("cat", encoding="utf-8")
     return tmp_path / "pictures"
 
 
@@ -71,11 +77,13 @@ def test_every_setting_that_counting_reads_is_watched():
 
     recorder = Recorder()
     facts_for(recorder)
-    own_names = {"resolution_size": "resolution", "bucket_step": "bucket_reso_steps"}
-    read = {own_names.get(name, name) for name in recorder.read}
-    assert read <= set(SCAN_SETTINGS)
-    protocol = {name for kind in FactsSettings.__mro__ for name in vars(kind) if not name.startswith("_")}
-    assert {own_names.get(name, name) for name in protocol} <= set(SCAN_SETTINGS)
+    own_names = {
+        "resolution_size": "resolution",
+        "bucket_step": "bucket_reso_steps",
+        "merges_buckets": "partial_batches",
+        "fills_batches": "partial_batches",
+    }
+    assert {own_names.get(name, name) for name in recorder.read} <= {*SCAN_SETTINGS, *PLACE_SETTINGS}
 
 
 def test_looking_changes_nothing_on_the_disk(values, pictures, tmp_path):
@@ -98,13 +106,13 @@ def test_a_folder_without_pictures_is_an_error_at_the_folder(values, tmp_path):
 
 
 def test_a_folder_that_vanishes_while_it_is_read_is_an_error_at_the_folder(values, pictures, monkeypatch):
-    real = look_around.facts_for
+    real = known_pictures.scan
 
     def vanishing(settings):
         shutil.rmtree(pictures)
         return real(settings)
 
-    monkeypatch.setattr(look_around, "facts_for", vanishing)
+    monkeypatch.setattr(known_pictures, "scan", vanishing)
     (finding,) = look({**values, "train_data_dir": str(pictures)}).findings
     assert finding.severity is Severity.ERROR
     assert finding.settings == ("train_data_dir",)
@@ -114,7 +122,7 @@ def test_a_file_that_vanishes_while_it_is_read_is_no_exception(values, pictures,
     def vanishing(settings):
         raise FileNotFoundError(2, "No such file or directory", "1.png")
 
-    monkeypatch.setattr(look_around, "facts_for", vanishing)
+    monkeypatch.setattr(known_pictures, "scan", vanishing)
     (finding,) = look({**values, "train_data_dir": str(pictures)}).findings
     assert "cannot be read: No such file or directory" in finding.message
 

@@ -1,11 +1,38 @@
 """Rules about captions."""
 
+from lora_widgets.catalog.families import FAMILIES
 from lora_widgets.config.captions import MAX_TOKENS, TOKENS_PER_WINDOW
 from lora_widgets.config.rules.rule import Advice, Severity, Situation, change, rule
 
 
 def _tags_move(now: Situation) -> bool:
     return now.config.shuffle_caption or now.config.caption_tag_dropout_rate > 0
+
+
+@rule(Severity.WARNING, "shuffle_caption", "train_data_dir")
+def shuffled_sentences(now: Situation) -> Advice | None:
+    """Sentences are not lists of tags."""
+    dataset = now.facts.dataset
+    if not now.config.shuffle_caption or dataset is None or 2 * dataset.sentences <= dataset.images:
+        return None
+    return Advice(
+        f"{dataset.sentences} of {dataset.images} captions are sentences rather than tags, and "
+        "`shuffle_caption` tears them apart.",
+        "Turn it off for sentences.",
+        change(shuffle_caption=False),
+    )
+
+
+@rule(Severity.WARNING, "shuffle_caption", "model_type")
+def shuffled_for_a_reader_of_sentences(now: Situation) -> Advice | None:
+    """T5 reads sentences."""
+    if not now.config.shuffle_caption or FAMILIES[now.config.model_type].predicts != "velocity":
+        return None
+    return Advice(
+        f"`shuffle_caption` is on, but {now.config.model_type} was trained with sentences.",
+        "Turn it off, and describe the pictures in sentences.",
+        change(shuffle_caption=False),
+    )
 
 
 @rule(Severity.NOTE, "keep_tokens", "shuffle_caption", "caption_tag_dropout_rate")

@@ -1,4 +1,4 @@
-"""Rules about pictures, length, resolution and buckets."""
+"""Rules about pictures, length and resolution."""
 
 from lora_widgets.catalog.families import FAMILIES
 from lora_widgets.config.rules.rule import Advice, Severity, Situation, change, rule
@@ -68,6 +68,23 @@ def no_length(now: Situation) -> Advice | None:
     )
 
 
+@rule(Severity.NOTE, "flip_aug")
+def mirrored_pictures(now: Situation) -> Advice | None:
+    """Mirroring is no help where left and right differ."""
+    if not now.config.flip_aug:
+        return None
+    return Advice("`flip_aug` harms lettering, and faces or characters that are not symmetric.")
+
+
+@rule(Severity.NOTE, "prior_loss_weight", "reg_data_dir")
+def weight_of_nothing(now: Situation) -> Advice | None:
+    """Only regularisation pictures are weighted."""
+    config = now.config
+    if config.prior_loss_weight == 1 or config.reg_data_dir or config.dataset_config:
+        return None
+    return Advice("`prior_loss_weight` has no effect: there are no regularisation pictures.")
+
+
 @rule(Severity.NOTE, "max_train_steps", "max_train_epochs")
 def steps_win(now: Situation) -> Advice | None:
     """When both are set, the steps decide."""
@@ -127,6 +144,33 @@ def resolution_high(now: Situation) -> Advice | None:
     )
 
 
+@rule(Severity.WARNING, "resolution", "model_type")
+def resolution_low(now: Situation) -> Advice | None:
+    """The larger families were trained at about 1024 px and draw badly much below."""
+    config, native = now.config, FAMILIES[now.config.model_type].native_size_px
+    if native < 1024 or config.area >= (native * 3 // 4) ** 2:
+        return None
+    return Advice(
+        f"`resolution` is {config.resolution}, but {config.model_type} was trained at about {native}.",
+        f"Use {native * 3 // 4} to {native}.",
+        change(resolution=native),
+    )
+
+
+@rule(Severity.NOTE, "resolution", "bucket_no_upscale")
+def enlarged_pictures(now: Situation) -> Advice | None:
+    """Small pictures are blown up, and their blur is learned."""
+    count = now.facts.dataset.enlarged if now.facts.dataset else 0
+    if not count or (now.config.enable_bucket and now.config.bucket_no_upscale):
+        return None
+    pictures = "1 picture is" if count == 1 else f"{count} pictures are"
+    return Advice(
+        f"{pictures} enlarged to more than twice the size, which makes them soft.",
+        "Use larger pictures, a lower `resolution`, or `bucket_no_upscale`.",
+        change(bucket_no_upscale=True),
+    )
+
+
 @rule(Severity.WARNING, "resolution", "pretrained_model_name_or_path")
 def resolution_of_the_demo(now: Situation) -> Advice | None:
     """The model that comes with the package draws 64 px pictures."""
@@ -138,105 +182,3 @@ def resolution_of_the_demo(now: Situation) -> Advice | None:
         "Set it to 64.",
         change(resolution=_DEMO_SIDE_PX, min_bucket_reso=_DEMO_SIDE_PX),
     )
-
-
-@rule(Severity.ERROR, "min_bucket_reso", "resolution")
-def smallest_side_too_large(now: Situation) -> Advice | None:
-    """Buckets must be able to be as small as the resolution."""
-    config = now.config
-    side = min(config.resolution_size)
-    if not _limits_act(now) or config.min_bucket_reso <= side:
-        return None
-    return Advice(
-        f"`min_bucket_reso` is {config.min_bucket_reso}, but `resolution` is {config.resolution}: buckets "
-        "could "
-        "not be as small as the pictures.",
-        f"Set `min_bucket_reso` to at most {side}.",
-        change(min_bucket_reso=max(64, min(256, side // 2))),
-    )
-
-
-@rule(Severity.ERROR, "max_bucket_reso", "resolution")
-def largest_side_too_small(now: Situation) -> Advice | None:
-    """Buckets must be able to be as large as the resolution."""
-    config = now.config
-    side = max(config.resolution_size)
-    if not _limits_act(now) or config.max_bucket_reso >= side:
-        return None
-    return Advice(
-        f"`max_bucket_reso` is {config.max_bucket_reso}, but `resolution` is {config.resolution}: buckets "
-        "could "
-        "not be as large as the pictures.",
-        f"Set `max_bucket_reso` to at least {side}.",
-        change(max_bucket_reso=2 * side),
-    )
-
-
-@rule(Severity.ERROR, "min_bucket_reso", "max_bucket_reso")
-def bucket_limits_crossed(now: Situation) -> Advice | None:
-    """The smallest side must be below the largest."""
-    config = now.config
-    if not _limits_act(now) or config.min_bucket_reso <= config.max_bucket_reso:
-        return None
-    return Advice(
-        f"`min_bucket_reso` ({config.min_bucket_reso}) is above `max_bucket_reso` "
-        f"({config.max_bucket_reso}).",
-        "Exchange them.",
-        change(min_bucket_reso=config.max_bucket_reso, max_bucket_reso=config.min_bucket_reso),
-    )
-
-
-@rule(Severity.ERROR, "bucket_reso_steps", "model_type")
-def step_of_the_family(now: Situation) -> Advice | None:
-    """The model halves the picture several times, so sides must be divisible."""
-    config, multiple = now.config, FAMILIES[now.config.model_type].bucket_multiple
-    is_demo = config.pretrained_model_name_or_path == DEMO
-    if not config.enable_bucket or is_demo or config.bucket_step % multiple == 0:
-        return None
-    return Advice(
-        f"`bucket_reso_steps` is {config.bucket_step}, but {config.model_type} needs multiples of "
-        f"{multiple}.",
-        f"Set it to {multiple}.",
-        change(bucket_reso_steps=multiple),
-    )
-
-
-@rule(Severity.NOTE, "min_bucket_reso", "max_bucket_reso", "bucket_reso_steps")
-def bucket_limits_rounded(now: Situation) -> Advice | None:
-    """Limits are rounded outwards to the step."""
-    config, step = now.config, now.config.bucket_step
-    low, high = config.min_bucket_reso // step * step, -(-config.max_bucket_reso // step) * step
-    if not _limits_act(now) or (low, high) == (config.min_bucket_reso, config.max_bucket_reso):
-        return None
-    return Advice(
-        f"Bucket sides are multiples of {step}, so their limits become {max(low, step)} and {high}."
-    )
-
-
-@rule(Severity.NOTE, "bucket_no_upscale", "min_bucket_reso", "max_bucket_reso")
-def limits_unused(now: Situation) -> Advice | None:
-    """Without enlarging, buckets follow the pictures and not the limits."""
-    config = now.config
-    changed = (config.min_bucket_reso, config.max_bucket_reso) != (256, 2048)
-    if not (config.enable_bucket and config.bucket_no_upscale and changed):
-        return None
-    return Advice("With `bucket_no_upscale`, `min_bucket_reso` and `max_bucket_reso` are not used.")
-
-
-@rule(Severity.WARNING, "train_batch_size", "enable_bucket")
-def small_buckets(now: Situation) -> Advice | None:
-    """Buckets with fewer pictures than a batch make the batches smaller than asked for."""
-    counts = now.facts.dataset.bucket_counts if now.facts.dataset else ()
-    size = now.config.train_batch_size
-    small = sum(1 for count in counts if count < size)
-    if size == 1 or len(counts) < 2 or 2 * small <= len(counts):
-        return None
-    return Advice(
-        f"{small} of {len(counts)} buckets hold fewer than {size} pictures, so most batches are smaller than "
-        "`train_batch_size`.",
-        "Use a smaller batch, more repeats, or pictures of fewer shapes.",
-    )
-
-
-def _limits_act(now: Situation) -> bool:
-    return now.config.enable_bucket and not now.config.bucket_no_upscale

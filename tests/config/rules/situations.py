@@ -45,3 +45,9 @@ def finding_of(rule_name, changes, facts):
         return next(iter(findings_on_each_setting(config, known)), None)
     rule = next(rule for rule in RULES if rule.name == rule_name)
     return rule.finding(Situation(config, known, check(config, known).steps))
+
+
+def said_of_fixes(finding):
+    """What a case of findings.json holds of the buttons; most findings have one at most."""
+    fix, *others = [{"label": fix.label, "changes": fix.changes} for fix in finding.fixes] or [None]
+    return {"fix": fix, "other_fixes": others} if others else {"fix": fix}
