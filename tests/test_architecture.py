@@ -47,6 +47,7 @@ LIGHT = [
     "lora_widgets.data.buckets",
     "lora_widgets.data.captions",
     "lora_widgets.data.facts",
+    "lora_widgets.data.showing",
 ]
 HEAVY = {"torch", "diffusers", "transformers", "accelerate", "bitsandbytes", "lycoris"}
 MAY_PRINT = ("cli", "terminal", "commands", "demo.pretrain", "demo.evaluate")

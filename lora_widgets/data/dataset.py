@@ -10,11 +10,12 @@ import torch
 from torch import Tensor
 
 from lora_widgets.data.buckets import BucketPlan, Placement
-from lora_widgets.data.captions import captions_drop, captions_vary, compose, compose_kept, is_dropped
+from lora_widgets.data.captions import captions_drop, captions_vary
 from lora_widgets.data.images import Offset, open_alpha, open_image, open_mask, place, place_mask
 from lora_widgets.data.order import BatchSettings, epoch_order, group_by_bucket
 from lora_widgets.data.randomness import rng_for
 from lora_widgets.data.scan import ImageFile
+from lora_widgets.data.showing import CaptionDraws, Showing
 from lora_widgets.data.subset import SubsetSettings
 from lora_widgets.errors import DatasetError
 
@@ -77,7 +78,7 @@ class Dataset:
             )
         self.batches_per_epoch = sum(group.num_batches for group in self._groups)
         self._latents: Latents | None = None
-        self._caption_variants: int | None = None
+        self._draws = CaptionDraws(seed)
         self._order_of = lru_cache(maxsize=EPOCHS_REMEMBERED)(self._make_order)
 
     def use_latents(self, latents: Latents) -> None:
@@ -89,14 +90,16 @@ class Dataset:
 
         The variants are a function of the seed, and come as often as each other.
         """
-        self._caption_variants = count
+        self._draws = CaptionDraws(self.seed, count)
 
     def batch_at(self, index: int) -> Batch:
         """Return the batch of the micro-step ``index`` (from 0, counted over all epochs)."""
         epoch = index // self.batches_per_epoch + 1
         images = self._order_of(epoch)[index % self.batches_per_epoch]
-        showings = [_Showing(image, index, position) for position, image in enumerate(images)]
-        captions = tuple(self._caption(showing, epoch=epoch) for showing in showings)
+        showings = [Showing(image, index, position) for position, image in enumerate(images)]
+        captions = tuple(
+            self._draws.at(showing, self.images[showing.image], epoch=epoch) for showing in showings
+        )
         flipped = tuple(self._is_flipped(showing) for showing in showings)
         is_reg = tuple(self.images[image].subset.is_reg for image in images)
         if self._latents is not None:
@@ -172,12 +175,10 @@ class Dataset:
         None if captions vary and ``use_caption_variants`` sets no bound.
         """
         settings = [image.subset.settings for image in self.images]
-        if self._caption_variants is None and any(map(captions_vary, settings)):
+        if self._draws.variants is None and any(map(captions_vary, settings)):
             return None
         captions = {
-            self._variant(image, number)
-            for image in range(len(self.images))
-            for number in range(self._num_variants(image))
+            caption for index, image in enumerate(self.images) for caption in self._draws.all_of(index, image)
         }
         return captions | {""} if any(map(captions_drop, settings)) else captions
 
@@ -187,39 +188,22 @@ class Dataset:
     def _settings_of(self, image: int) -> SubsetSettings:
         return self.images[image].subset.settings
 
-    def _caption(self, showing: "_Showing", *, epoch: int) -> str:
-        settings, lines = self._settings_of(showing.image), self.images[showing.image].captions
-        rng = showing.rng(self.seed, "caption")
-        if self._caption_variants is None:
-            return compose(lines, settings, rng, epoch=epoch)
-        if is_dropped(settings, rng, epoch=epoch):
-            return ""
-        number = showing.rng(self.seed, "text variant").randrange(self._num_variants(showing.image))
-        return self._variant(showing.image, number)
-
-    def _variant(self, image: int, number: int) -> str:
-        rng = rng_for(self.seed, "caption variant", image, number)
-        return compose_kept(self.images[image].captions, self._settings_of(image), rng)
-
-    def _num_variants(self, image: int) -> int:
-        return (self._caption_variants or 1) if captions_vary(self._settings_of(image)) else 1
-
     def _num_crops(self, image: int) -> int:
         """Count the crops among cached latents; a picture that fits its bucket has only one."""
         settings, placement = self._settings_of(image), self.placement_of(image)
         fits = placement.resized == (placement.bucket.width, placement.bucket.height)
         return settings.latent_cache_crops if settings.random_crop and not fits else 1
 
-    def _crop_number(self, showing: "_Showing") -> int:
+    def _crop_number(self, showing: Showing) -> int:
         count = self._num_crops(showing.image)
         return showing.rng(self.seed, "crop number").randrange(count) if count > 1 else 0
 
-    def _is_flipped(self, showing: "_Showing") -> bool:
+    def _is_flipped(self, showing: Showing) -> bool:
         if not self._settings_of(showing.image).flip_aug:
             return False
         return showing.rng(self.seed, "flip").random() < FLIP_PROBABILITY
 
-    def _crop(self, showing: "_Showing") -> Offset:
+    def _crop(self, showing: Showing) -> Offset:
         placement = self.placement_of(showing.image)
         if not self._settings_of(showing.image).random_crop:
             return placement.crop
@@ -235,17 +219,6 @@ class Dataset:
         ]
         whole = next((torch.ones_like(mask) for mask in found if mask is not None), None)
         return None if whole is None else torch.stack([whole if mask is None else mask for mask in found])
-
-
-class _Showing(NamedTuple):
-    """One picture at one place of one batch: what chance decides about it is a function of these."""
-
-    image: int
-    index: int
-    position: int
-
-    def rng(self, seed: int, purpose: str) -> random.Random:
-        return rng_for(seed, purpose, self.index, self.position)
 
 
 def _random_crop(placement: Placement, rng: random.Random) -> Offset:

@@ -1,12 +1,11 @@
-"""The batches that training will make of the pictures: the one place where the dry run asks for them."""
+"""The batches that training will make of the pictures, in numbers. Pure."""
 
 from dataclasses import dataclass
 
-from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.data.buckets import Placement
 from lora_widgets.data.facts import FoundPictures
-from lora_widgets.data.order import Group, count_batches, epoch_order, group_by_bucket
-from lora_widgets.data.scan import ImageFile
+from lora_widgets.data.image_file import ImageFile
+from lora_widgets.data.order import Group, group_by_bucket
 
 BucketKey = tuple[int, int, int]
 
@@ -16,7 +15,7 @@ class BucketRow:
     """One bucket in numbers: its pictures, how often they are shown per epoch, and the batches of an epoch.
 
     ``key`` is (part, width, height). ``last_batch`` is the number of pictures in the smaller last batch, 0
-    where every batch is full.
+    where every batch is full; ``again`` is how many are shown once more to fill it.
     """
 
     key: BucketKey
@@ -25,6 +24,7 @@ class BucketRow:
     batches: int
     batch_size: int
     last_batch: int
+    again: int
 
     @property
     def size(self) -> tuple[int, int]:
@@ -37,21 +37,24 @@ def bucket_key(image: ImageFile, placement: Placement) -> BucketKey:
     return image.subset.part, placement.bucket.width, placement.bucket.height
 
 
-def bucket_rows(found: FoundPictures, config: TrainingConfig) -> tuple[BucketRow, ...]:
-    """Put every bucket into numbers, sorted by part and size."""
-    pictures: dict[BucketKey, list[ImageFile]] = {}
-    for image, placement in zip(found.scan.images, found.plan.placements, strict=True):
-        pictures.setdefault(bucket_key(image, placement), []).append(image)
-    return tuple(_row(key, pictures[key], config.train_batch_size) for key in sorted(pictures))
+def bucket_rows(found: FoundPictures) -> tuple[BucketRow, ...]:
+    """Put every bucket into numbers, in the order of parts and sizes."""
+    images, placements = found.scan.images, found.plan.placements
+    groups = group_by_bucket(found.plan, images, found.scan.parts)
+    return tuple(
+        _row(bucket_key(images[group.indices[0]], placements[group.indices[0]]), group) for group in groups
+    )
 
 
-def batches_of_epoch(found: FoundPictures, config: TrainingConfig, epoch: int) -> tuple[Group, ...]:
-    """List the batches of an epoch (from 1) in the order of training, each the indices of its pictures."""
-    groups = group_by_bucket(found.plan, found.scan.images)
-    return epoch_order(groups, batch_size=config.train_batch_size, seed=config.seed, epoch=epoch)
-
-
-def _row(key: BucketKey, images: list[ImageFile], batch_size: int) -> BucketRow:
-    shown = sum(image.repeats for image in images)
-    batches = count_batches([(0,) * shown], batch_size)
-    return BucketRow(key, len(images), shown, batches, batch_size, shown % batch_size)
+def _row(key: BucketKey, group: Group) -> BucketRow:
+    missing = group.num_batches * group.batch_size - len(group.indices)
+    again = missing if group.is_filled else 0
+    return BucketRow(
+        key=key,
+        pictures=len(set(group.indices)),
+        shown=len(group.indices) + again,
+        batches=group.num_batches,
+        batch_size=group.batch_size,
+        last_batch=0 if again else len(group.indices) % group.batch_size,
+        again=again,
+    )

@@ -11,7 +11,7 @@ from lora_widgets.preview.chips import Tokenize, chips_html
 from lora_widgets.preview.dry_run import Card
 from lora_widgets.preview.marks import Badge, Mark, cut_off
 from lora_widgets.preview.numbers import counted, size_text
-from lora_widgets.preview.showings import Showing
+from lora_widgets.preview.showings import ShownCaption
 from lora_widgets.preview.small_pictures import Look
 
 
@@ -43,7 +43,7 @@ def card_html(shown: Shown, tokenize: Tokenize | None) -> str:
         f'<div class="lw-card-facts">{_facts(placement, image.size)}</div>'
         f'<div class="lw-card-facts">×{image.repeats:,} per epoch · {html.escape(image.folder)}</div>'
         f"{_badges(shown.badges)}"
-        f'<div class="lw-captions">{_captions(card.showings, tokenize)}</div></article>'
+        f'<div class="lw-captions">{_captions(card.captions, tokenize)}</div></article>'
     )
 
 
@@ -111,19 +111,19 @@ def _badges(badges: Sequence[Badge]) -> str:
     return f'<div class="lw-badges">{items}</div>{line}'
 
 
-def _captions(showings: Sequence[Showing], tokenize: Tokenize | None) -> str:
-    if not showings:
+def _captions(captions: Sequence[ShownCaption], tokenize: Tokenize | None) -> str:
+    if not captions:
         return '<p class="lw-hint">Not shown: the run ends before its turn.</p>'
-    return "".join(_caption(showing, tokenize) for showing in showings)
+    return "".join(_caption(shown, tokenize) for shown in captions)
 
 
-def _caption(showing: Showing, tokenize: Tokenize | None) -> str:
-    epochs = ", ".join(map(str, showing.epochs))
-    label = f"epoch {epochs}" if len(showing.epochs) == 1 else f"epochs {epochs}"
-    if not showing.caption:
+def _caption(shown: ShownCaption, tokenize: Tokenize | None) -> str:
+    epochs = ", ".join(map(str, shown.epochs))
+    label = f"epoch {epochs}" if len(shown.epochs) == 1 else f"epochs {epochs}"
+    if not shown.caption:
         text = '<i class="lw-hint">no words</i>'
     elif tokenize is not None:
-        text = chips_html(tokenize(showing.caption))
+        text = chips_html(tokenize(shown.caption))
     else:
-        text = html.escape(showing.caption)
+        text = html.escape(shown.caption)
     return f'<p><span class="lw-epochs">{label}</span> {text}</p>'

@@ -30,6 +30,8 @@ def plain_name(row: BucketRow) -> str:
 def batches_text(row: BucketRow) -> str:
     """Write how many batches a bucket makes and how full the last is: 12 batches, the last with 1 of 4."""
     text = counted(row.batches, "batch")
+    if row.again:
+        return f"{text}, {counted(row.again, 'picture')} shown once more"
     if not row.last_batch:
         return text
     last = f"{row.last_batch} of {row.batch_size}"

@@ -8,11 +8,12 @@ from lora_widgets.config.steps import StepPlan
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.data.buckets import Placement
 from lora_widgets.data.facts import FoundPictures, facts_for
-from lora_widgets.data.scan import ImageFile
+from lora_widgets.data.image_file import ImageFile
+from lora_widgets.data.showing import CaptionDraws
 from lora_widgets.preview.batches import BucketKey, BucketRow, bucket_key, bucket_rows
 from lora_widgets.preview.chips import Tokenize, tokenizing
 from lora_widgets.preview.marks import Badge, Compared, Mark, badges_at_once
-from lora_widgets.preview.showings import Showing, first_places, showings_of
+from lora_widgets.preview.showings import ShownCaption, captions_of, first_places
 
 _ORDER = {mark: position for position, mark in enumerate(Mark)}
 
@@ -25,7 +26,7 @@ class Card:
     image: ImageFile
     placement: Placement
     bucket: BucketKey
-    showings: tuple[Showing, ...]
+    captions: tuple[ShownCaption, ...]
     badges: tuple[Badge, ...]
 
 
@@ -59,15 +60,18 @@ def dry_run(config: TrainingConfig) -> DryRun:
     found = facts_for(config)
     steps = check(config, Facts(dataset=found.facts)).steps
     tokenize = tokenizing(config)
+    # Variants are for captions encoded before the training, which a text encoder that trains cannot have.
+    has_variants = config.text_is_cached and not config.trains_text_encoder
+    draws = CaptionDraws(config.seed, config.text_cache_variants if has_variants else None)
     places = first_places(found, config, steps)
     cards: list[Card] = []
     for number, (image, placement) in enumerate(zip(found.scan.images, found.plan.placements, strict=True)):
-        showings = showings_of(image, places[number], seed=config.seed)
-        badges = badges_at_once(image, placement, lost_tokens=_lost_tokens(showings, tokenize))
+        captions = captions_of(image, places[number], draws)
+        badges = badges_at_once(image, placement, lost_tokens=_lost_tokens(captions, tokenize))
         bucket = bucket_key(image, placement)
-        cards.append(Card(number, image, placement, bucket, showings, tuple(badges)))
+        cards.append(Card(number, image, placement, bucket, captions, tuple(badges)))
     cards.sort(key=lambda card: (card.bucket, card.number))
-    return DryRun(config, found, steps, tokenize, bucket_rows(found, config), tuple(cards))
+    return DryRun(config, found, steps, tokenize, bucket_rows(found), tuple(cards))
 
 
 def all_badges(card: Card, compared: Compared | None) -> tuple[Badge, ...]:
@@ -76,8 +80,8 @@ def all_badges(card: Card, compared: Compared | None) -> tuple[Badge, ...]:
     return tuple(sorted((*card.badges, *more), key=lambda badge: _ORDER[badge.mark]))
 
 
-def _lost_tokens(showings: Sequence[Showing], tokenize: Tokenize | None) -> int:
+def _lost_tokens(captions: Sequence[ShownCaption], tokenize: Tokenize | None) -> int:
     """Count the tokens that the longest of these captions has beyond the limit."""
     if tokenize is None:
         return 0
-    return max((sum(chip.is_cut for chip in tokenize(showing.caption)) for showing in showings), default=0)
+    return max((sum(chip.is_cut for chip in tokenize(shown.caption)) for shown in captions), default=0)

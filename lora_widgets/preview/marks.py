@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from lora_widgets.data.buckets import Placement
+from lora_widgets.data.image_file import ImageFile
 from lora_widgets.data.layout import named
-from lora_widgets.data.scan import ImageFile
 from lora_widgets.preview.likeness import BLURRED_BELOW, are_blurred, groups_of_alike, relative_sharpness
 from lora_widgets.preview.numbers import counted
 from lora_widgets.preview.small_pictures import Look

@@ -60,7 +60,7 @@ def report_page(run: DryRun, looks: Mapping[int, Look]) -> str:
 
 
 def _about(run: DryRun) -> str:
-    source = html.escape(str(run.config.train_data_dir))
+    source = html.escape(str(run.config.dataset_config or run.config.train_data_dir))
     return (
         f'<p class="lw-about">{source}, seed {run.config.seed}. The bright part of each picture is what is '
         "trained on; the captions are those with which the first epochs show it.</p>"

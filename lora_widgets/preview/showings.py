@@ -1,47 +1,39 @@
 """When each picture is shown in the first epochs, and with which caption: the truth, not an example."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lora_widgets.config.steps import StepPlan
 from lora_widgets.config.training_config import TrainingConfig
-from lora_widgets.data.captions import compose
 from lora_widgets.data.facts import FoundPictures
-from lora_widgets.data.randomness import rng_for
-from lora_widgets.data.scan import ImageFile
-from lora_widgets.preview.batches import batches_of_epoch
+from lora_widgets.data.image_file import ImageFile
+from lora_widgets.data.order import epoch_order, group_by_bucket
+from lora_widgets.data.showing import CaptionDraws, Showing
 
 EPOCHS_SHOWN = 3
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where an epoch (from 1) shows a picture first: micro-step (from 0, over all epochs) and position."""
-
-    epoch: int
-    micro_step: int
-    position: int
+Places = tuple[tuple[int, Showing], ...]
+"""For each epoch (from 1) that shows a picture, its first showing there."""
 
 
 @dataclass(frozen=True)
-class Showing:
+class ShownCaption:
     """A caption as the model gets it, and the first epochs whose first showing has it."""
 
     epochs: tuple[int, ...]
     caption: str
 
 
-def first_places(
-    found: FoundPictures, config: TrainingConfig, steps: StepPlan | None
-) -> tuple[tuple[Place, ...], ...]:
+def first_places(found: FoundPictures, config: TrainingConfig, steps: StepPlan | None) -> tuple[Places, ...]:
     """Find, for every picture, its first showing in each of the first three epochs.
 
     A run that ends earlier shows less: an epoch is missing where its end comes before the picture's turn.
     ``steps`` None means that the length of the run is not known.
     """
-    places: list[list[Place]] = [[] for _ in found.scan.images]
+    groups = group_by_bucket(found.plan, found.scan.images, found.scan.parts)
+    places: list[list[tuple[int, Showing]]] = [[] for _ in found.scan.images]
     for epoch in range(1, EPOCHS_SHOWN + 1):
-        batches = batches_of_epoch(found, config, epoch)
+        batches = epoch_order(groups, seed=config.seed, epoch=epoch)
         before = (epoch - 1) * len(batches)
         end = len(batches) if steps is None else _end(steps, config.gradient_accumulation_steps, epoch)
         seen: set[int] = set()
@@ -49,22 +41,16 @@ def first_places(
             for position, image in enumerate(batch):
                 if image not in seen:
                     seen.add(image)
-                    places[image].append(Place(epoch, before + number, position))
+                    places[image].append((epoch, Showing(image, before + number, position)))
     return tuple(tuple(own) for own in places)
 
 
-def showings_of(image: ImageFile, places: Sequence[Place], *, seed: int) -> tuple[Showing, ...]:
+def captions_of(image: ImageFile, places: Places, draws: CaptionDraws) -> tuple[ShownCaption, ...]:
     """Compose the captions at ``places`` as training will, equal ones together."""
     epochs_of: dict[str, list[int]] = {}
-    for place in places:
-        epochs_of.setdefault(caption_at(image, place, seed=seed), []).append(place.epoch)
-    return tuple(Showing(tuple(epochs), caption) for caption, epochs in epochs_of.items())
-
-
-def caption_at(image: ImageFile, place: Place, *, seed: int) -> str:
-    """Compose the caption with which training shows ``image`` at ``place``."""
-    rng = rng_for(seed, "caption", place.micro_step, place.position)
-    return compose(image.captions, image.subset.settings, rng, epoch=place.epoch)
+    for epoch, showing in places:
+        epochs_of.setdefault(draws.at(showing, image, epoch=epoch), []).append(epoch)
+    return tuple(ShownCaption(tuple(epochs), caption) for caption, epochs in epochs_of.items())
 
 
 def _end(steps: StepPlan, accumulation: int, epoch: int) -> int:

@@ -3,7 +3,7 @@
 import html
 from collections.abc import Iterable, Sequence
 
-from lora_widgets.data.scan import ImageFile
+from lora_widgets.data.image_file import ImageFile
 from lora_widgets.preview.dry_run import DryRun
 from lora_widgets.preview.numbers import counted
 from lora_widgets.preview.tags import by_folder, tag_counts
@@ -25,7 +25,7 @@ def figures_html(run: DryRun) -> str:
     figures = [
         ("pictures", f"{len(run.cards):,}", counted(len(by_folder(run.found.scan.images)), "folder")),
         ("shown per epoch", f"{shown:,}", "pictures × repeats"),
-        ("buckets", f"{len(run.buckets):,}", f"batch size {run.config.train_batch_size}"),
+        ("buckets", f"{len(run.buckets):,}", _batch_sizes(run)),
         ("batches per epoch", f"{batches:,}", f"{partial:,} not full" if partial else "all full"),
         (
             "steps",
@@ -47,10 +47,11 @@ def remarks_html(run: DryRun) -> str:
     parts: list[str] = []
     scan = run.found.scan
     notes = [*scan.notes]
-    if run.config.random_crop:
-        notes.append(
-            "`random_crop` is on: the frames below show the centre; training cuts at a random place of them."
-        )
+    settings = [image.subset.settings for image in run.found.scan.images]
+    if any(own.random_crop for own in settings):
+        notes.append("`random_crop` is on: the frames show the centre, but training cuts at random places.")
+    if any(own.alpha_mask for own in settings):
+        notes.append("`alpha_mask` is on: the frames show all, but only what is opaque is learned.")
     if notes:
         parts.append(_list("Notes", map(html.escape, notes), is_open=True))
     if scan.skipped:
@@ -75,6 +76,11 @@ def words_html(run: DryRun) -> str:
 
 def _skips(run: DryRun) -> bool:
     return bool(run.found.scan.skipped)
+
+
+def _batch_sizes(run: DryRun) -> str:
+    sizes = sorted({row.batch_size for row in run.buckets})
+    return f"batch size {sizes[0]}" if len(sizes) == 1 else f"batch sizes {sizes[0]} to {sizes[-1]}"
 
 
 def _list(title: str, items: Iterable[str], *, is_open: bool) -> str:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from lora_widgets.data.scan import ImageFile
+from lora_widgets.data.image_file import ImageFile
 
 
 def tag_counts(images: Sequence[ImageFile]) -> Counter[str]:

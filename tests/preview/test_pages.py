@@ -19,6 +19,11 @@ from lora_widgets.preview.summary import figures_html, remarks_html, words_html
 HOSTILE = '<script>alert("1")</script>'
 
 
+def row(shown, *, last_batch=0, again=0):
+    """A bucket of two pictures in batches of four."""
+    return BucketRow((0, 64, 128), 2, shown, -(-shown // 4), 4, last_batch, again)
+
+
 def text_of(markup):
     return re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", markup)).replace("\u00a0", " ").strip()
 
@@ -59,19 +64,20 @@ def page_of():
 
 
 @pytest.mark.parametrize(
-    ("row", "text"),
+    ("bucket", "text"),
     [
-        (BucketRow((0, 64, 64), 8, 8, 2, 4, 0), "2 batches"),
-        (BucketRow((0, 64, 64), 9, 9, 3, 4, 1), "3 batches, the last with 1 of 4"),
-        (BucketRow((0, 64, 64), 3, 3, 1, 4, 3), "1 batch with 3 of 4"),
+        (row(8), "2 batches"),
+        (row(9, last_batch=1), "3 batches, the last with 1 of 4"),
+        (row(3, last_batch=3), "1 batch with 3 of 4"),
+        (row(8, again=2), "2 batches, 2 pictures shown once more"),
     ],
 )
-def test_partial_batches_are_said_in_words(row, text):
-    assert batches_text(row) == text
+def test_partial_batches_are_said_in_words(bucket, text):
+    assert batches_text(bucket) == text
 
 
 def test_bars_are_as_long_as_their_buckets_are_full():
-    rows = [BucketRow((0, 64, 64), 4, 40, 10, 4, 0), BucketRow((0, 64, 128), 2, 10, 3, 4, 2)]
+    rows = [row(40), row(10, last_batch=2)]
     chart = bucket_chart(rows, name=plain_name)
     widths = [
         float(value) for value in re.findall(r'class="lw-(?:full|partial)" x="\S+" width="(\S+)"', chart)
@@ -211,3 +217,18 @@ def test_cards_of_a_grid_stand_in_their_order(make_config):
     markup = cards_html([Shown(card, None, ()) for card in run.cards], tokenize=None)
     names = re.findall(r'class="lw-card-name"[^>]*>([^<]*)<', markup)
     assert names == [card.image.path.name for card in run.cards]
+
+
+def test_parts_of_a_dataset_file_have_buckets_of_their_own(make_config, pictures, tmp_path, page_of):
+    file = tmp_path / "parts.toml"
+    part = "[[datasets]]\nresolution = {}\nbatch_size = {}\n[[datasets.subsets]]\nimage_dir = '{}'\n"
+    cats, dogs = (str(pictures / name) for name in ("3_cat", "1_dog"))
+    file.write_text(part.format(256, 2, cats) + part.format(256, 3, dogs))
+    run = dry_run(make_config(dataset_config=str(file)))
+    assert {row.key[0] for row in run.buckets} == {0, 1}
+    assert {row.batch_size for row in run.buckets} == {2, 3}
+    assert "batch sizes 2 to 3" in text_of(figures_html(run))
+    page = page_of(run.config)
+    assert 'id="bucket-256x256"' in page
+    assert 'id="bucket-1-256x256"' in page
+    assert str(file) in page
