@@ -12,12 +12,12 @@ class Showing(NamedTuple):
     """One picture, by index, at one place of the batch of a micro-step: all chance is a function of these."""
 
     image: int
-    index: int
+    micro_step: int
     position: int
 
     def rng(self, seed: int, purpose: str) -> random.Random:
         """Return the generator that decides about ``purpose``."""
-        return rng_for(seed, purpose, self.index, self.position)
+        return rng_for(seed, purpose, self.micro_step, self.position)
 
 
 class CaptionDraws(NamedTuple):

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, TypeVar
 
-from lora_widgets.preview.batches import BucketKey
 from lora_widgets.preview.cards import bucket_heading
 from lora_widgets.preview.dry_run import Card, DryRun, all_badges
 from lora_widgets.preview.marks import Compared, Mark
@@ -48,10 +47,11 @@ def mark_choices(run: DryRun, compared: Compared | None) -> list[Choice]:
     ]
 
 
-def chosen(
-    run: DryRun, compared: Compared | None, *, bucket: BucketKey | str, mark: Mark | str
-) -> list[Entry]:
-    """List the cards that pass both filters, bucket by bucket, or group by group where they look alike."""
+def chosen(run: DryRun, compared: Compared | None, *, bucket: object, mark: object) -> list[Entry]:
+    """List the cards that pass both filters, bucket by bucket, or group by group where they look alike.
+
+    ``bucket`` and ``mark`` are values of the choices above.
+    """
     cards = [card for card in run.cards if bucket in (ALL, card.bucket) and _passes(card, compared, mark)]
     if mark is Mark.DUPLICATE and compared is not None:
         return _grouped(cards, compared)
@@ -64,7 +64,7 @@ def pages_of(items: Sequence[T], size: int) -> list[Sequence[T]]:
     return [items[start : start + size] for start in range(0, len(items), size)] or [()]
 
 
-def _passes(card: Card, compared: Compared | None, mark: Mark | str) -> bool:
+def _passes(card: Card, compared: Compared | None, mark: object) -> bool:
     if mark == ALL:
         return True
     badges = all_badges(card, compared)
