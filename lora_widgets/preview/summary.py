@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from lora_widgets.data.image_file import ImageFile
 from lora_widgets.preview.dry_run import DryRun
 from lora_widgets.preview.numbers import counted
-from lora_widgets.preview.tags import by_folder, tag_counts
+from lora_widgets.preview.tags import by_folder, most_frequent, tag_counts
 
 TAGS_SHOWN = 40
 
@@ -92,7 +92,7 @@ def _tags(title: str, images: Sequence[ImageFile], *, is_open: bool) -> str:
     counts = tag_counts(images)
     tags = "".join(
         f'<span class="lw-tag">{html.escape(tag)} <b>{count:,}</b></span>'
-        for tag, count in counts.most_common(TAGS_SHOWN)
+        for tag, count in most_frequent(counts, TAGS_SHOWN)
     )
     more = len(counts) - TAGS_SHOWN
     rest = f'<span class="lw-hint">and {more:,} rarer ones</span>' if more > 0 else ""

@@ -17,6 +17,11 @@ def tag_counts(images: Sequence[ImageFile]) -> Counter[str]:
     return counts
 
 
+def most_frequent(counts: Counter[str], limit: int) -> list[tuple[str, int]]:
+    """List the most frequent tags with their counts; equally frequent ones by name."""
+    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:limit]
+
+
 def tags_of(image: ImageFile) -> set[str]:
     """Return the different tags in the caption of one picture."""
     settings = image.subset.settings

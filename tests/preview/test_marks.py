@@ -1,5 +1,6 @@
 """Tests of lora_widgets/preview/marks.py and tags.py."""
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from lora_widgets.data.scan import ImageFile
 from lora_widgets.preview.dry_run import all_badges, dry_run
 from lora_widgets.preview.marks import Mark, badges_at_once, compare, enlargement
 from lora_widgets.preview.small_pictures import Look, look_at
-from lora_widgets.preview.tags import by_folder, tag_counts
+from lora_widgets.preview.tags import by_folder, most_frequent, tag_counts
 
 
 def card_of(run, name):
@@ -104,6 +105,11 @@ def test_tags_are_counted_once_per_picture_by_folder(make_config, pictures):
     assert (counts["red"], counts["a"], counts["other"]) == (1, 6, 0)
     wild = dry_run(make_config(enable_wildcard=True))
     assert tag_counts(by_folder(wild.found.scan.images)["3_cat"])["other"] == 1
+
+
+def test_equally_frequent_tags_are_sorted_by_name():
+    counts = Counter({"b": 2, "c": 5, "a": 2, "d": 1})
+    assert most_frequent(counts, 3) == [("c", 5), ("a", 2), ("b", 2)]
 
 
 def test_empty_tags_do_not_count(make_config):
