@@ -23,3 +23,7 @@ class StateError(LoraWidgetsError):
 
 class TrainingError(LoraWidgetsError):
     """Training cannot go on, for example because the loss is not finite."""
+
+
+class CacheError(LoraWidgetsError):
+    """What is cached on disk cannot be written, or was changed while it was in use."""

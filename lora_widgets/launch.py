@@ -29,9 +29,27 @@ def train(config: "TrainingConfig") -> "Run":
     Raises:
         LoraWidgetsError: the configuration cannot work, or training broke down.
     """
+    _refuse_what_is_no_config(config)
     from lora_widgets.widgets.frontend import in_notebook
 
     return _train_in_cell(config) if in_notebook() else _train_in_terminal(config)
+
+
+def _refuse_what_is_no_config(config: object) -> None:
+    """Explain what the form of a panel with errors, or a dictionary, gives to a cell."""
+    from lora_widgets.config.training_config import TrainingConfig
+    from lora_widgets.errors import ConfigError
+
+    if config is None:
+        raise ConfigError(
+            "There is no configuration to train: it is None. A panel has none while a value in its form "
+            "is invalid; settle the errors that the panel shows, then run this cell again."
+        )
+    if not isinstance(config, TrainingConfig):
+        raise ConfigError(
+            f"What is to be trained is a {type(config).__name__}, not a TrainingConfig. Write "
+            "train(TrainingConfig(...)), or train(load_config(file)) for settings in a file."
+        )
 
 
 def _train_in_cell(config: "TrainingConfig") -> "Run":

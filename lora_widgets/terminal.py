@@ -77,7 +77,7 @@ class Printer:
             return  # a phase with nothing to do is no news
         if self._phase is None or self._phase.name != event.phase:
             self._end_phase()
-            self._phase = _Phase(event.phase, event.done, event.total, self._clock())
+            self._phase = _Phase(event.phase, event.done, event.total, self._clock(), first=event.done)
             begins = True
         else:
             self._phase.done, self._phase.total = event.done, event.total
@@ -85,7 +85,7 @@ class Printer:
         if event.done >= event.total:
             self._end_phase()
         else:
-            self._screen.progress(self._phase.text(), important=begins)
+            self._screen.progress(self._phase.text() + self._phase.eta(self._clock()), important=begins)
 
     def _end_phase(self) -> None:
         if self._phase is not None:
@@ -223,9 +223,17 @@ class _Phase:
     done: int
     total: int
     since: float
+    first: int
 
     def text(self) -> str:
         return f"{self.name} {self.done}/{self.total}" if self.total > 1 else self.name
+
+    def eta(self, now: float) -> str:
+        """Say how long the rest takes at the pace so far; nothing before there is one."""
+        if self.done == self.first:
+            return ""
+        left = (now - self.since) * (self.total - self.done) / (self.done - self.first)
+        return f"  ETA {duration(left)}"
 
 
 class _Screen:

@@ -30,6 +30,7 @@ FOREIGN = {  # what only these places may import; one door for each library with
     "torch": {"adapters", "data", "demo", "diffusion", "families", "launch", "training"},
     "diffusers": {"adapters", "demo", "families", "training"},
     "transformers": {"demo", "families", "training"},
+    "tokenizers": {"data.tokens", "demo"},
     "ipywidgets": {"widgets"},
     "accelerate": {"families.weights", "training.processes"},
     "lycoris": {"adapters.lycoris_modules"},

@@ -76,6 +76,12 @@ def test_a_phase_is_counted_and_timed():
     assert shown(*events).splitlines() == ["caching latents 0/3", "caching latents 3/3  (3.0 s)"]
 
 
+def test_a_phase_says_how_long_still():
+    events = [PhaseProgress("caching latents", done, 10) for done in range(3)]
+    text = shown(*events, stream=Terminal())
+    assert text.rsplit(ERASE_LINE, maxsplit=1)[1] == "caching latents 2/10  ETA 0:08"
+
+
 def test_a_phase_with_nothing_to_do_is_not_shown():
     assert shown(PhaseProgress("drawing samples", 0, 0)) == ""
 

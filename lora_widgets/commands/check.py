@@ -7,6 +7,7 @@ from typing import TextIO
 
 from lora_widgets.commands.reading import read_values
 from lora_widgets.config.findings import Facts, Finding, Severity, check
+from lora_widgets.config.free_memory import free_memory_bytes
 from lora_widgets.config.steps import StepPlan
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.data.facts import facts_for
@@ -65,6 +66,6 @@ def verdict(findings: Sequence[Finding]) -> str:
 
 def _facts(config: TrainingConfig) -> tuple[Facts, list[Finding]]:
     try:
-        return Facts(dataset=facts_for(config).facts), []
+        return Facts(dataset=facts_for(config).facts, free_memory_bytes=free_memory_bytes()), []
     except DatasetError as error:
         return Facts(), [Finding(Severity.ERROR, ("train_data_dir",), str(error), "")]

@@ -4,9 +4,13 @@ from typing import Annotated
 
 from pydantic import Field
 
-from lora_widgets.config.fields import NotYet, Ui
+from lora_widgets.config.fields import Ui
 from lora_widgets.config.section import Section
 from lora_widgets.config.tabs import Tab
+
+TOKENS_PER_WINDOW = 75
+"""Tokens that a CLIP text encoder reads at once, without begin and end."""
+MAX_TOKENS = 3 * TOKENS_PER_WINDOW
 
 
 class Captions(Section, tab=Tab.ADVANCED, group="Captions"):
@@ -56,8 +60,10 @@ class Captions(Section, tab=Tab.ADVANCED, group="Captions"):
     """Text put after every caption, with a blank between."""
 
     max_token_length: Annotated[
-        int, Field(ge=75, le=225, multiple_of=75), Ui("Caption length", unit="tokens"), NotYet()
-    ] = 75
+        int,
+        Field(ge=TOKENS_PER_WINDOW, le=MAX_TOKENS, multiple_of=TOKENS_PER_WINDOW),
+        Ui("Caption length", unit="tokens"),
+    ] = TOKENS_PER_WINDOW
     """Longest caption that is encoded: 75, 150 or 225 tokens. The longer ones join windows of 75; what does
     not fit is cut off."""
 

@@ -4,6 +4,18 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class LongCaption:
+    """A caption of more tokens than a text encoder reads at once: its picture's name and its length.
+
+    ``beyond`` holds how the text goes on after 75, 150 and 225 tokens, as far as it does.
+    """
+
+    picture: str
+    tokens: int
+    beyond: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class DatasetFacts:
     """What a scan of the pictures found.
 
@@ -11,7 +23,8 @@ class DatasetFacts:
     dataset file decides it (empty: `train_batch_size` does), ``skipped`` a sentence for each file left out,
     ``without_caption`` the number of pictures that have no text, ``sentences`` that of captions which look
     like sentences and not like tags, ``enlarged`` that of pictures enlarged to more than twice the size, and
-    ``shapes`` that of different ratios of width and height.
+    ``shapes`` that of different ratios of width and height. ``long_captions`` begins with the longest; it is
+    empty too where the base model's tokenizer is not on this machine.
     """
 
     images: int
@@ -22,6 +35,7 @@ class DatasetFacts:
     sentences: int = 0
     enlarged: int = 0
     shapes: int = 0
+    long_captions: tuple[LongCaption, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -29,7 +43,8 @@ class Facts:
     """What is known beyond the settings; None or empty means unknown.
 
     ``missing_paths`` names the settings whose file or folder does not exist, ``missing_packages`` the
-    packages that cannot be imported, ``taken_names`` the file stems of earlier runs in the output folder.
+    packages that cannot be imported, ``taken_names`` the file stems of earlier runs in the output folder,
+    ``free_memory_bytes`` is what programs can still take of the machine's memory.
     """
 
     dataset: DatasetFacts | None = None
@@ -38,3 +53,4 @@ class Facts:
     missing_paths: tuple[str, ...] = ()
     missing_packages: tuple[str, ...] = ()
     taken_names: frozenset[str] = frozenset()
+    free_memory_bytes: int | None = None

@@ -34,11 +34,11 @@ class Caching(Section, tab=Tab.ADVANCED, group="Caching"):
     cache_latents: Annotated[bool, Ui("Cache latents")] = False
     """Encode every picture once before the training. Much faster, and the VAE leaves the memory."""
 
-    cache_latents_to_disk: Annotated[bool, Ui("Cache latents on disk"), NotYet()] = False
+    cache_latents_to_disk: Annotated[bool, Ui("Cache latents on disk")] = False
     """Keep the encoded pictures in the cache folder, for this run's memory and for the next run. Turns latent
     caching on."""
 
-    latent_cache_crops: Annotated[int, Field(ge=1, le=1000), Ui("Cached crops"), NotYet()] = 1
+    latent_cache_crops: Annotated[int, Field(ge=1, le=1000), Ui("Cached crops")] = 1
     """Crops that are encoded of each picture where random_crop and cached latents meet. More come closer to
     cutting anew at each showing, and take so many times the time and the room; usual are 4 to 10."""
 
@@ -46,20 +46,18 @@ class Caching(Section, tab=Tab.ADVANCED, group="Caching"):
     """Encode every caption once before the training. Faster, and the text encoder leaves the memory; it
     cannot learn then."""
 
-    cache_text_encoder_outputs_to_disk: Annotated[bool, Ui("Cache text on disk"), NotYet()] = False
+    cache_text_encoder_outputs_to_disk: Annotated[bool, Ui("Cache text on disk")] = False
     """Keep the encoded captions in the cache folder for the next run. Turns text caching on."""
 
-    text_cache_variants: Annotated[int, Field(ge=1, le=1000), Ui("Cached captions"), NotYet()] = 1
+    text_cache_variants: Annotated[int, Field(ge=1, le=1000), Ui("Cached captions")] = 1
     """Variants that are encoded of each caption where shuffling, tag dropout or wildcards meet the text
     cache. More come closer to drawing anew at each showing; usual are 5 to 20."""
 
-    cache_dir: Annotated[str | None, Ui("Cache folder", path="folder"), NotYet()] = None
+    cache_dir: Annotated[str | None, Ui("Cache folder", path="folder")] = None
     """Folder for what is cached on disk. Empty means a folder of this user that all runs share; a folder
     among the pictures is possible too."""
 
-    text_encoder_batch_size: Annotated[
-        int, Field(ge=1, le=4096), Ui("Text batch size", unit="captions"), NotYet()
-    ] = 16
+    text_encoder_batch_size: Annotated[int, Field(ge=1, le=4096), Ui("Text batch size", unit="captions")] = 16
     """Captions that are encoded at once when they are cached. More is faster and needs more memory."""
 
     vae_batch_size: Annotated[int, Field(ge=1, le=1024), Ui("VAE batch size", unit="pictures")] = 1
@@ -72,4 +70,9 @@ class Caching(Section, tab=Tab.ADVANCED, group="Caching"):
     @property
     def latents_are_cached(self) -> bool:
         """Whether pictures are encoded once, before the loop."""
-        return self.cache_latents
+        return self.cache_latents or self.cache_latents_to_disk
+
+    @property
+    def text_is_cached(self) -> bool:
+        """Whether captions are encoded once, before the loop."""
+        return self.cache_text_encoder_outputs or self.cache_text_encoder_outputs_to_disk

@@ -1,27 +1,42 @@
 """Batches by index: ``batch_at(index)`` is a pure function of the seed and the micro-step."""
 
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from lora_widgets.data.buckets import BucketPlan
-from lora_widgets.data.captions import captions_drop, captions_vary, compose, compose_kept
+from lora_widgets.data.buckets import BucketPlan, Placement
+from lora_widgets.data.captions import captions_drop, captions_vary, compose, compose_kept, is_dropped
 from lora_widgets.data.images import Offset, open_alpha, open_image, open_mask, place, place_mask
 from lora_widgets.data.order import BatchSettings, epoch_order, group_by_bucket
 from lora_widgets.data.randomness import rng_for
 from lora_widgets.data.scan import ImageFile
+from lora_widgets.data.subset import SubsetSettings
 from lora_widgets.errors import DatasetError
-
-if TYPE_CHECKING:
-    from lora_widgets.data.cache import LatentCache
 
 FLIP_PROBABILITY = 0.5
 # The consumer and the prefetcher are at most one epoch apart; a few more serve readers that jump.
 EPOCHS_REMEMBERED = 4
+
+
+class LatentKey(NamedTuple):
+    """Which latents: of which picture (by index), of which of its cached crops (from 0), mirrored or not."""
+
+    image: int
+    crop: int
+    flipped: bool
+
+
+class Latents(Protocol):
+    """What a data set asks of cached latents."""
+
+    def __getitem__(self, key: LatentKey) -> Tensor:
+        """Return (C, h, w), float32 on the CPU."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -61,43 +76,47 @@ class Dataset:
                 "Check `train_data_dir`, and that the repeats are at least 1."
             )
         self.batches_per_epoch = sum(group.num_batches for group in self._groups)
-        self._latents: LatentCache | None = None
+        self._latents: Latents | None = None
+        self._caption_variants: int | None = None
         self._order_of = lru_cache(maxsize=EPOCHS_REMEMBERED)(self._make_order)
 
-    def use_latents(self, cache: "LatentCache") -> None:
+    def use_latents(self, latents: Latents) -> None:
         """Let all following batches carry these latents instead of pixels."""
-        self._latents = cache
+        self._latents = latents
+
+    def use_caption_variants(self, count: int) -> None:
+        """Let captions that vary be one of ``count`` for each picture, drawn at each showing.
+
+        The variants are a function of the seed, and come as often as each other.
+        """
+        self._caption_variants = count
 
     def batch_at(self, index: int) -> Batch:
         """Return the batch of the micro-step ``index`` (from 0, counted over all epochs)."""
         epoch = index // self.batches_per_epoch + 1
-        group = self._order_of(epoch)[index % self.batches_per_epoch]
-        flipped = tuple(self._is_flipped(index, position, image) for position, image in enumerate(group))
-        captions = tuple(
-            compose(
-                self.images[image].captions,
-                self.images[image].subset.settings,
-                rng_for(self.seed, "caption", index, position),
-                epoch=epoch,
-            )
-            for position, image in enumerate(group)
-        )
-        is_reg = tuple(self.images[image].subset.is_reg for image in group)
-        crops = [self._crop(index, position, image) for position, image in enumerate(group)]
-        masks = self._masks(group, crops, flipped)
+        images = self._order_of(epoch)[index % self.batches_per_epoch]
+        showings = [_Showing(image, index, position) for position, image in enumerate(images)]
+        captions = tuple(self._caption(showing, epoch=epoch) for showing in showings)
+        flipped = tuple(self._is_flipped(showing) for showing in showings)
+        is_reg = tuple(self.images[image].subset.is_reg for image in images)
         if self._latents is not None:
-            stacked = torch.stack(
-                [self._latents[image, flip] for image, flip in zip(group, flipped, strict=True)]
-            )
-            return Batch(None, stacked, captions, group, flipped, is_reg, masks)
+            keys = [
+                LatentKey(showing.image, self._crop_number(showing), flip)
+                for showing, flip in zip(showings, flipped, strict=True)
+            ]
+            latents = torch.stack([self._latents[key] for key in keys])
+            masks = self._masks(images, [self.cached_crop(key) for key in keys], flipped)
+            return Batch(None, latents, captions, images, flipped, is_reg, masks)
+        crops = [self._crop(showing) for showing in showings]
         pixels = [
             self.pixels_of(image, crop=crop, flip=flip)
-            for image, crop, flip in zip(group, crops, flipped, strict=True)
+            for image, crop, flip in zip(images, crops, flipped, strict=True)
         ]
-        return Batch(torch.stack(pixels), None, captions, group, flipped, is_reg, masks)
+        masks = self._masks(images, crops, flipped)
+        return Batch(torch.stack(pixels), None, captions, images, flipped, is_reg, masks)
 
-    def pixels_of(self, image: int, *, crop: Offset | None, flip: bool) -> Tensor:
-        """Read one picture by index -> (3, H, W) in [-1, 1]; ``crop`` None takes the centre.
+    def pixels_of(self, image: int, *, crop: Offset, flip: bool) -> Tensor:
+        """Read one picture by index -> (3, H, W) in [-1, 1].
 
         Raises:
             DatasetError: the file is gone, damaged, or has another size than when it was counted.
@@ -110,9 +129,9 @@ class Dataset:
                 f"{file.size[0]}x{file.size[1]} when the run started. Leave the pictures alone "
                 "while training, and start again."
             )
-        return place(picture, self.plan.placements[image], crop=crop, flip=flip)
+        return place(picture, self.placement_of(image), crop=crop, flip=flip)
 
-    def mask_of(self, image: int, *, crop: Offset | None, flip: bool) -> Tensor | None:
+    def mask_of(self, image: int, *, crop: Offset, flip: bool) -> Tensor | None:
         """Read where to learn from one picture by index -> (1, H, W) in [0, 1]; None is everywhere.
 
         The picture's transparency and its mask file both count: where either is 0, nothing is learned.
@@ -124,42 +143,113 @@ class Dataset:
         masks = [open_mask(file.mask)] if file.mask else []
         if file.subset.settings.alpha_mask and (alpha := open_alpha(file.path)):
             masks.append(alpha)
-        placed = [place_mask(mask, self.plan.placements[image], crop=crop, flip=flip) for mask in masks]
+        placed = [place_mask(mask, self.placement_of(image), crop=crop, flip=flip) for mask in masks]
         return torch.stack(placed).prod(dim=0) if placed else None
 
+    def placement_of(self, image: int) -> Placement:
+        """Return how a picture gets into its bucket."""
+        return self.plan.placements[image]
+
+    def latent_keys(self, image: int) -> tuple[LatentKey, ...]:
+        """List the latents that batches can ask for of one picture."""
+        directions = (False, True) if self._settings_of(image).flip_aug else (False,)
+        return tuple(
+            LatentKey(image, crop, flipped)
+            for crop in range(self._num_crops(image))
+            for flipped in directions
+        )
+
+    def cached_crop(self, key: LatentKey) -> Offset:
+        """Return left and top edge of a cached crop within the scaled picture; a function of the seed."""
+        placement = self.placement_of(key.image)
+        if not self._settings_of(key.image).random_crop:
+            return placement.crop
+        return _random_crop(placement, rng_for(self.seed, "cached crop", key.image, key.crop))
+
     def all_captions(self) -> set[str] | None:
-        """Return every caption that can occur, "" too if they can be dropped; None if they vary by draw."""
-        if any(captions_vary(image.subset.settings) for image in self.images):
+        """Return every caption that can occur, "" too if they can be dropped.
+
+        None if captions vary and ``use_caption_variants`` sets no bound.
+        """
+        settings = [image.subset.settings for image in self.images]
+        if self._caption_variants is None and any(map(captions_vary, settings)):
             return None
-        unused_rng = rng_for(self.seed, "all captions")
-        captions = {compose_kept(image.captions, image.subset.settings, unused_rng) for image in self.images}
-        is_dropped = any(captions_drop(image.subset.settings) for image in self.images)
-        return captions | {""} if is_dropped else captions
+        captions = {
+            self._variant(image, number)
+            for image in range(len(self.images))
+            for number in range(self._num_variants(image))
+        }
+        return captions | {""} if any(map(captions_drop, settings)) else captions
 
     def _make_order(self, epoch: int) -> tuple[tuple[int, ...], ...]:
         return epoch_order(self._groups, seed=self.seed, epoch=epoch)
 
-    def _is_flipped(self, index: int, position: int, image: int) -> bool:
-        if not self.images[image].subset.settings.flip_aug:
+    def _settings_of(self, image: int) -> SubsetSettings:
+        return self.images[image].subset.settings
+
+    def _caption(self, showing: "_Showing", *, epoch: int) -> str:
+        settings, lines = self._settings_of(showing.image), self.images[showing.image].captions
+        rng = showing.rng(self.seed, "caption")
+        if self._caption_variants is None:
+            return compose(lines, settings, rng, epoch=epoch)
+        if is_dropped(settings, rng, epoch=epoch):
+            return ""
+        number = showing.rng(self.seed, "text variant").randrange(self._num_variants(showing.image))
+        return self._variant(showing.image, number)
+
+    def _variant(self, image: int, number: int) -> str:
+        rng = rng_for(self.seed, "caption variant", image, number)
+        return compose_kept(self.images[image].captions, self._settings_of(image), rng)
+
+    def _num_variants(self, image: int) -> int:
+        return (self._caption_variants or 1) if captions_vary(self._settings_of(image)) else 1
+
+    def _num_crops(self, image: int) -> int:
+        """Count the crops among cached latents; a picture that fits its bucket has only one."""
+        settings, placement = self._settings_of(image), self.placement_of(image)
+        fits = placement.resized == (placement.bucket.width, placement.bucket.height)
+        return settings.latent_cache_crops if settings.random_crop and not fits else 1
+
+    def _crop_number(self, showing: "_Showing") -> int:
+        count = self._num_crops(showing.image)
+        return showing.rng(self.seed, "crop number").randrange(count) if count > 1 else 0
+
+    def _is_flipped(self, showing: "_Showing") -> bool:
+        if not self._settings_of(showing.image).flip_aug:
             return False
-        return rng_for(self.seed, "flip", index, position).random() < FLIP_PROBABILITY
+        return showing.rng(self.seed, "flip").random() < FLIP_PROBABILITY
+
+    def _crop(self, showing: "_Showing") -> Offset:
+        placement = self.placement_of(showing.image)
+        if not self._settings_of(showing.image).random_crop:
+            return placement.crop
+        return _random_crop(placement, showing.rng(self.seed, "crop"))
 
     def _masks(
-        self, group: Sequence[int], crops: Sequence[Offset | None], flipped: Sequence[bool]
+        self, images: Sequence[int], crops: Sequence[Offset], flipped: Sequence[bool]
     ) -> Tensor | None:
         """Read the masks of a batch; pictures without one learn everywhere."""
         found = [
             self.mask_of(image, crop=crop, flip=flip)
-            for image, crop, flip in zip(group, crops, flipped, strict=True)
+            for image, crop, flip in zip(images, crops, flipped, strict=True)
         ]
         whole = next((torch.ones_like(mask) for mask in found if mask is not None), None)
         return None if whole is None else torch.stack([whole if mask is None else mask for mask in found])
 
-    def _crop(self, index: int, position: int, image: int) -> Offset | None:
-        if not self.images[image].subset.settings.random_crop:
-            return None
-        placement = self.plan.placements[image]
-        rng = rng_for(self.seed, "crop", index, position)
-        spare_width = placement.resized[0] - placement.bucket.width
-        spare_height = placement.resized[1] - placement.bucket.height
-        return rng.randint(0, spare_width), rng.randint(0, spare_height)
+
+class _Showing(NamedTuple):
+    """One picture at one place of one batch: what chance decides about it is a function of these."""
+
+    image: int
+    index: int
+    position: int
+
+    def rng(self, seed: int, purpose: str) -> random.Random:
+        return rng_for(seed, purpose, self.index, self.position)
+
+
+def _random_crop(placement: Placement, rng: random.Random) -> Offset:
+    """Draw left and top edge; every place within the scaled picture is as likely."""
+    spare_width = placement.resized[0] - placement.bucket.width
+    spare_height = placement.resized[1] - placement.bucket.height
+    return rng.randint(0, spare_width), rng.randint(0, spare_height)

@@ -45,26 +45,25 @@ def open_alpha(path: Path) -> Image.Image | None:
     return _opened(path, _alpha)
 
 
-def place(image: Image.Image, placement: Placement, *, crop: Offset | None, flip: bool) -> Tensor:
+def place(image: Image.Image, placement: Placement, *, crop: Offset, flip: bool) -> Tensor:
     """Scale, cut and perhaps mirror a picture -> (3, H, W) float32 in [-1, 1].
 
-    ``crop`` is the left and top edge within the scaled picture; None takes the centre. Enlarging and reducing
-    both use Lanczos: within one grey level of kohya's defaults.
+    ``crop`` is the left and top edge within the scaled picture. Enlarging and reducing both use Lanczos:
+    within one grey level of kohya's defaults.
     """
     image = _cut(image, placement, crop=crop, flip=flip)
     pixels = numpy.asarray(image, dtype=numpy.float32) / 127.5 - 1.0
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
 
-def place_mask(mask: Image.Image, placement: Placement, *, crop: Offset | None, flip: bool) -> Tensor:
+def place_mask(mask: Image.Image, placement: Placement, *, crop: Offset, flip: bool) -> Tensor:
     """Scale, cut and perhaps mirror a mask (mode "L") as its picture is -> (1, H, W) float32 in [0, 1]."""
     mask = _cut(mask, placement, crop=crop, flip=flip)
     return torch.from_numpy(numpy.asarray(mask, dtype=numpy.float32) / 255.0)[None]
 
 
-def _cut(image: Image.Image, placement: Placement, *, crop: Offset | None, flip: bool) -> Image.Image:
-    left, top = placement.crop if crop is None else crop
-    bucket = placement.bucket
+def _cut(image: Image.Image, placement: Placement, *, crop: Offset, flip: bool) -> Image.Image:
+    (left, top), bucket = crop, placement.bucket
     if image.size != placement.resized:
         image = image.resize(placement.resized, Image.Resampling.LANCZOS)
     image = image.crop((left, top, left + bucket.width, top + bucket.height))

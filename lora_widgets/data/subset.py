@@ -31,6 +31,11 @@ class SubsetSettings(CaptionSettings, Protocol):
         ...
 
     @property
+    def latent_cache_crops(self) -> int:
+        """Crops of each picture among cached latents, where pictures are cut at random."""
+        ...
+
+    @property
     def alpha_mask(self) -> bool:
         """Learn only where a picture is opaque."""
         ...

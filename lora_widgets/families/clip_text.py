@@ -1,34 +1,73 @@
-"""Reading captions with a CLIP text encoder."""
+"""Reading captions with a CLIP text encoder, long ones through several windows."""
 
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
+from lora_widgets.config.captions import TOKENS_PER_WINDOW
 from lora_widgets.errors import ModelError
 
 
-def tokenize(tokenizer: Any, captions: Sequence[str]) -> Tensor:
-    """Return token ids (B, 77): begin, text, end, padding; what does not fit is cut before the end token."""
+def tokenize(tokenizer: Any, captions: Sequence[str], *, max_tokens: int) -> Tensor:
+    """Return token ids (B, n, 77) in n windows of 75; ``max_tokens`` = 75 n.
+
+    What does not fit is cut off. Every window begins with the begin token and has an end token.
+    """
+    # The name of a folder, which can stand in for a caption, may hold bytes that are no text.
+    readable = [caption.encode("utf-8", "replace").decode("utf-8") for caption in captions]
     encoded = tokenizer(
-        list(captions),
+        readable,
         padding="max_length",
-        max_length=tokenizer.model_max_length,
+        max_length=max_tokens + 2,
         truncation=True,
         return_tensors="pt",
     )
-    return encoded["input_ids"]
+    return cut_windows(encoded["input_ids"], end=tokenizer.eos_token_id, padding=tokenizer.pad_token_id)
+
+
+def cut_windows(ids: Tensor, *, end: int, padding: int) -> Tensor:
+    """Cut begin, 75 n tokens, end or padding (B, 75 n + 2) into windows (B, n, 77).
+
+    Every window starts with the begin token. One that the text fills is closed with the end token; one
+    that holds padding only gets the end token first. A single window stays as it is. ``padding`` may be the
+    end token itself. Matches kohya-ss/sd-scripts (strategy_base: _get_input_ids).
+    """
+    if ids.shape[1] == TOKENS_PER_WINDOW + 2:
+        return ids.unsqueeze(1)
+    text = ids[:, 1:-1].unflatten(1, (-1, TOKENS_PER_WINDOW))
+    first, last = (ids[:, None, at : at + 1].expand(-1, text.shape[1], -1) for at in (0, ids.shape[1] - 1))
+    is_full = (text[..., -1:] != end) & (text[..., -1:] != padding)
+    is_empty = text[..., :1] == padding
+    return torch.cat(
+        [first, text[..., :1].masked_fill(is_empty, end), text[..., 1:], last.masked_fill(is_full, end)],
+        dim=2,
+    )
+
+
+def join_windows(states: Tensor) -> Tensor:
+    """Join hidden states of n windows (B, n, 77, D) -> (B, 75 n + 2, D).
+
+    The begin state is the first window's, the end state the last one's; those in between are left out.
+    """
+    return torch.cat([states[:, 0, :1], states[:, :, 1:-1].flatten(1, 2), states[:, -1, -1:]], dim=1)
 
 
 def encode(encoder: nn.Module, ids: Tensor, *, skip: int) -> Tensor:
-    """Return hidden states (B, L, D) of the layer ``skip`` from the end, through the final layer norm.
+    """Return hidden states (B, 75 n + 2, D) of windows (B, n, 77), each encoded by itself.
 
-    ``skip`` 1 is the last layer, which Stable Diffusion 1.x was trained with; 2 is the usual "clip skip 2".
+    They are those of the layer ``skip`` from the end, through the final layer norm: 1 is the last layer,
+    which Stable Diffusion 1.x was trained with; 2 is the usual "clip skip 2".
 
     Raises:
         ModelError: the encoder has fewer layers.
     """
-    ids = ids.to(_final_layer_norm(encoder).weight.device)
+    rows = ids.flatten(0, 1).to(_final_layer_norm(encoder).weight.device)
+    return join_windows(_states(encoder, rows, skip=skip).unflatten(0, ids.shape[:2]))
+
+
+def _states(encoder: nn.Module, ids: Tensor, *, skip: int) -> Tensor:
     if skip == 1:
         return encoder(ids).last_hidden_state
     states = encoder(ids, output_hidden_states=True).hidden_states

@@ -78,8 +78,21 @@ class Family(Protocol):
         """Forget a part and return its memory."""
         ...
 
-    def encode_images(self, pixels: Tensor, *, generator: torch.Generator) -> Tensor:
-        """Return scaled float32 latents (B, C, h, w) of ``pixels`` (B, 3, H, W) in [-1, 1]."""
+    def fingerprint(self, part: Part) -> str:
+        """Return a hash of all that decides the outputs of a loaded part: weights, formats, vocabulary."""
+        ...
+
+    def use_float32_vae(self) -> bool:
+        """Let the loaded autoencoder compute in float32 from now on; False if it did already."""
+        ...
+
+    def encode_images(
+        self, pixels: Tensor, *, generator: torch.Generator | Sequence[torch.Generator]
+    ) -> Tensor:
+        """Return scaled float32 latents (B, C, h, w) of ``pixels`` (B, 3, H, W) in [-1, 1].
+
+        ``generator`` draws the noise of the posterior: one for all pictures, or one for each.
+        """
         ...
 
     def decode(self, latents: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ from lora_widgets.diffusion.ddpm import DiscreteProcess, linear_betas, scaled_li
 from lora_widgets.errors import ModelError
 from lora_widgets.families import clip_text
 from lora_widgets.families.family import Part, TextEmbedding
+from lora_widgets.families.fingerprint import fingerprint
 from lora_widgets.families.sd15_layout import Layout, read_layout
 from lora_widgets.families.weights import load_part, load_tokenizer
 
@@ -35,6 +36,7 @@ class SD15:
     def __init__(self, config: Any) -> None:
         self._layout: Layout = read_layout(config)
         self._vae_needs_float32 = bool(config.no_half_vae)
+        self._max_tokens: int = config.max_token_length
         self.process = _process(self._layout.scheduler_config, zero_snr=bool(config.zero_terminal_snr))
         self.latent_channels: int = self._layout.vae_config.get("latent_channels", 4)
         self.latent_factor: int = 2 ** (len(self._layout.vae_config["block_out_channels"]) - 1)
@@ -94,17 +96,37 @@ class SD15:
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()
 
+    def fingerprint(self, part: Part) -> str:
+        """Return a hash of all that decides the outputs of a loaded part: weights, formats, vocabulary."""
+        if part == "vae":
+            return fingerprint(_loaded(self.vae, part), self._latent_scale)
+        if part == "text_encoder":
+            vocabulary = sorted(_loaded(self.tokenizer, "tokenizer").get_vocab().items())
+            return fingerprint(_loaded(self.text_encoder, part), vocabulary)
+        return fingerprint(_loaded(self.unet, part))
+
+    def use_float32_vae(self) -> bool:
+        """Let the loaded autoencoder compute in float32 from now on; False if it did already."""
+        vae = _loaded(self.vae, "vae")
+        if vae.dtype == torch.float32:
+            return False
+        vae.to(torch.float32)
+        return True
+
     @torch.no_grad()
-    def encode_images(self, pixels: Tensor, *, generator: torch.Generator) -> Tensor:
+    def encode_images(
+        self, pixels: Tensor, *, generator: torch.Generator | Sequence[torch.Generator]
+    ) -> Tensor:
         """Sample latents (B, C, h, w), float32 and scaled, of ``pixels`` (B, 3, H, W) in [-1, 1].
 
-        The posterior is sampled once, with ``generator``, as the reference trainer does.
+        The posterior is sampled once, as the reference trainer does; ``generator`` is one for all pictures,
+        or one for each.
         """
         vae = _loaded(self.vae, "vae")
         with torch.autocast(vae.device.type, enabled=False):  # `no_half_vae` holds there too
             posterior = vae.encode(pixels.to(vae.device, vae.dtype), return_dict=False)[0]
         mean, deviation = posterior.mean.float(), posterior.std.float()
-        drawn = torch.randn(mean.shape, generator=generator, device=generator.device)
+        drawn = _normal(mean.shape, generator)
         return (mean + deviation * drawn.to(mean)) * self._latent_scale
 
     @torch.no_grad()
@@ -116,11 +138,13 @@ class SD15:
             return vae.decode(latents, return_dict=False)[0].float().clamp(-1, 1)
 
     def encode_text(self, captions: Sequence[str], *, skip: int) -> TextEmbedding:
-        """Return hidden states (B, 77, D); with their history where the encoder trains and grad is on."""
+        """Return hidden states (B, ``max_token_length`` + 2, D).
+
+        They carry their history where the encoder trains and grad is on.
+        """
         encoder = _loaded(self.text_encoder, "text_encoder")
-        return TextEmbedding(
-            clip_text.encode(encoder, clip_text.tokenize(self.tokenizer, captions), skip=skip)
-        )
+        ids = clip_text.tokenize(self.tokenizer, captions, max_tokens=self._max_tokens)
+        return TextEmbedding(clip_text.encode(encoder, ids, skip=skip))
 
     def predict(self, noisy: Tensor, times: Tensor, text: TextEmbedding) -> Tensor:
         """Return the UNet's estimate (B, C, h, w); inputs take the UNet's dtype unless autocast is on."""
@@ -184,6 +208,13 @@ def _process(scheduler: dict[str, Any], *, zero_snr: bool) -> DiscreteProcess:
         end=scheduler.get("beta_end", 0.012),
     )
     return DiscreteProcess(zero_terminal(betas) if zero_snr else betas, prediction=prediction)
+
+
+def _normal(shape: torch.Size, generator: torch.Generator | Sequence[torch.Generator]) -> Tensor:
+    """Draw noise of ``shape`` (B, ...), each of B pictures with its own generator if there are several."""
+    if isinstance(generator, torch.Generator):
+        return torch.randn(shape, generator=generator, device=generator.device)
+    return torch.stack([torch.randn(shape[1:], generator=one, device=one.device) for one in generator])
 
 
 def _let_checkpoints_act(root: nn.Module) -> None:

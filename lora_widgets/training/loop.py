@@ -12,10 +12,11 @@ from lora_widgets.data.dataset import Batch
 from lora_widgets.data.prefetch import Prefetcher
 from lora_widgets.errors import TrainingError
 from lora_widgets.events import Event, Finished, Notice, StepDone
+from lora_widgets.training.caching import encode_pixels
 from lora_widgets.training.control import Control
 from lora_widgets.training.loss import diffusion_loss, draw_noise, emphasis_of
 from lora_widgets.training.optimizers import rates_at, set_rates
-from lora_widgets.training.prepare import Job, encode_pixels
+from lora_widgets.training.prepare import Job
 from lora_widgets.training.randomness import generator_for
 from lora_widgets.training.saves import save_end, save_if_due
 

@@ -112,6 +112,7 @@ def _training(facts: RunFacts, *, step: int, epoch: int, finished_at: float | No
             "ss_mixed_precision": config.mixed_precision,
             "ss_seed": config.seed,
             "ss_clip_skip": config.clip_layers_skipped,
+            "ss_max_token_length": config.max_token_length if config.max_token_length > 75 else None,
             "ss_cache_latents": config.latents_are_cached,
         }
     )

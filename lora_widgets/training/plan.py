@@ -7,7 +7,8 @@ from typing import Any
 
 from lora_widgets.adapters.keys import read_lora_file
 from lora_widgets.config.findings import Facts, Finding, Severity, check
-from lora_widgets.config.steps import StepPlan
+from lora_widgets.config.free_memory import free_memory_bytes
+from lora_widgets.config.steps import StepPlan, steps_of
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.data.facts import FoundPictures, facts_for
 from lora_widgets.errors import ConfigError, StateError
@@ -44,21 +45,23 @@ def make_plan(config: TrainingConfig) -> Plan:
     """
     _refuse_errors(check(config).findings)
     found = facts_for(config)
-    draft = check(config, Facts(dataset=found.facts, cuda=has_cuda(), bf16=has_bf16()))
-    _refuse_errors(draft.findings)
-    assert draft.steps is not None  # without pictures or length there were errors
+    facts = Facts(
+        dataset=found.facts, cuda=has_cuda(), bf16=has_bf16(), free_memory_bytes=free_memory_bytes()
+    )
+    findings = check(config, facts).findings
+    _refuse_errors(findings)
+    steps = steps_of(config, found.facts)
+    assert steps is not None  # without pictures or length there were errors
     family = open_family(config)
     optimizer_keywords(config)
     prompts = _prompts(config, family)
     folder = RunFolder(Path(config.output_dir), config.file_stem)
     identity = identity_of(config, found.facts.bucket_counts)
-    resumed = _resumed(config, folder, identity, draft.steps)
+    resumed = _resumed(config, folder, identity, steps)
     start_values = _start_values(config, resumed)
     folder.make()
-    warnings = tuple(_sentences(f) for f in draft.findings if f.severity is Severity.WARNING)
-    return Plan(
-        config, found, draft.steps, family, folder, prompts, identity, warnings, resumed, start_values
-    )
+    warnings = tuple(_sentences(f) for f in findings if f.severity is Severity.WARNING)
+    return Plan(config, found, steps, family, folder, prompts, identity, warnings, resumed, start_values)
 
 
 def _refuse_errors(findings: Iterable[Finding]) -> None:

@@ -6,14 +6,13 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor
 
 from lora_widgets.adapters.adapter import Adapter
 from lora_widgets.adapters.attach import attach
 from lora_widgets.config.files import save_config
-from lora_widgets.data.cache import LatentCache
 from lora_widgets.data.dataset import Dataset
 from lora_widgets.events import Event, Notice, PhaseProgress, Started
+from lora_widgets.training.caching import cache_latents, cache_text
 from lora_widgets.training.control import Control
 from lora_widgets.training.metadata import RunFacts
 from lora_widgets.training.optimizers import base_rates, build_optimizer
@@ -23,7 +22,7 @@ from lora_widgets.training.randomness import generator_for
 from lora_widgets.training.samples import Studio
 from lora_widgets.training.text import CachedText, LiveText
 
-LOADING, CAPTIONS, PICTURES = "Loading the base model", "Encoding captions", "Encoding pictures"
+LOADING = "Loading the base model"
 
 
 @dataclass
@@ -76,11 +75,9 @@ def prepare(plan: Plan, control: Control) -> Generator[Event, None, Job]:
     """
     config, family, precision = plan.config, plan.family, precision_of(plan.config.mixed_precision)
     yield from _notices(plan)
-    dataset = Dataset(plan.found.scan.images, plan.found.plan, plan.found.parts, seed=config.seed)
+    dataset = Dataset(plan.found.scan.images, plan.found.plan, plan.found.scan.parts, seed=config.seed)
     text = yield from _prepare_text(plan, dataset, precision, control)
-    yield from _load(plan, precision, "vae")
-    if config.latents_are_cached:
-        yield from _cache_latents(plan, dataset, precision, control)
+    yield from _prepare_latents(plan, dataset, precision, control)
     yield from _load(plan, precision, "denoiser")
     control.leave_if_stopping()
     adapter = attach(family, config, generator=generator_for(config.seed, "adapter"))
@@ -118,13 +115,6 @@ def prepare(plan: Plan, control: Control) -> Generator[Event, None, Job]:
     return job
 
 
-def encode_pixels(plan: Plan, pixels: Tensor, precision: Precision, generator: torch.Generator) -> Tensor:
-    """Return latents of pixels on the training device, a few pictures at a time (``vae_batch_size``)."""
-    family, at_once = plan.family, plan.config.vae_batch_size
-    parts = pixels.to(precision.device).split(at_once)
-    return torch.cat([family.encode_images(part, generator=generator) for part in parts])
-
-
 def _notices(plan: Plan) -> Iterator[Event]:
     for sentence in (*plan.warnings, *plan.found.facts.skipped, *plan.found.scan.notes):
         yield Notice("warning", sentence)
@@ -149,24 +139,18 @@ def _prepare_text(
     live = LiveText(
         plan.family, precision, skip=config.clip_layers_skipped, trains=config.trains_text_encoder
     )
-    captions = dataset.all_captions()
-    if not config.cache_text_encoder_outputs or config.trains_text_encoder or captions is None:
+    if not config.text_is_cached or config.trains_text_encoder:
         return live
-    cached, prompts = CachedText(), {text for p in plan.prompts for text in (p.text, p.negative)}
-    for done, total in cached.fill(sorted(captions | prompts), live):
-        control.leave_if_stopping()
-        yield PhaseProgress(CAPTIONS, done, total)
+    cached = yield from cache_text(plan, dataset, live, precision, control)
     plan.family.unload("text_encoder")
     return cached
 
 
-def _cache_latents(plan: Plan, dataset: Dataset, precision: Precision, control: Control) -> Iterator[Event]:
-    cache, generator = LatentCache(), generator_for(plan.config.seed, "latents")
-    encode = lambda pixels: encode_pixels(plan, pixels, precision, generator)  # noqa: E731
-    for done, total in cache.fill(dataset, encode, batch_size=plan.config.vae_batch_size):
-        control.leave_if_stopping()
-        yield PhaseProgress(PICTURES, done, total)
-    dataset.use_latents(cache)
+def _prepare_latents(plan: Plan, dataset: Dataset, precision: Precision, control: Control) -> Iterator[Event]:
+    yield from _load(plan, precision, "vae")
+    if not plan.config.latents_are_cached:
+        return
+    dataset.use_latents((yield from cache_latents(plan, dataset, precision, control)))
     if not plan.prompts:
         plan.family.unload("vae")
 

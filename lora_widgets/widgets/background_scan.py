@@ -2,11 +2,24 @@
 
 import threading
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from lora_widgets.config.findings import Finding, Severity
-from lora_widgets.widgets.look_around import FOLDER, LOOKED_AT, Seen, look
+from lora_widgets.widgets.look_around import FOLDER, LookAround, Seen, watched
 
 DELAY_S = 0.3  # settings often change several at a time
+
+
+class Look(Protocol):
+    """What looks; it gets the settings as entered."""
+
+    def __call__(self, values: Mapping[str, object]) -> Seen:
+        """Look."""
+        ...
+
+    def forget(self) -> None:
+        """Take nothing from the last look."""
+        ...
 
 
 class BackgroundScan:
@@ -18,7 +31,7 @@ class BackgroundScan:
     Args:
         found: called with ``lock`` held when a new look has been taken up.
         lock: guards the panel; results are taken up while holding it.
-        look: what looks; it gets the settings as entered.
+        look: what looks.
     """
 
     def __init__(
@@ -26,29 +39,29 @@ class BackgroundScan:
         found: Callable[[], None],
         *,
         lock: "threading.RLock",
-        look: Callable[[Mapping[str, object]], Seen] = look,
+        look: Look | None = None,
     ) -> None:
         self.seen = Seen()
         self.pending = False
-        self._found, self._lock, self._look = found, lock, look
-        self._key: tuple[object, ...] | None = None
+        self._found, self._lock, self._look = found, lock, look or LookAround()
+        self._watched: dict[str, object] | None = None
         self._number = 0
         self._timer: threading.Timer | None = None
 
     def watch(self, values: Mapping[str, object]) -> None:
         """Look again if a setting that matters has changed since the last time; cheap otherwise."""
-        key = tuple(values.get(name) for name in LOOKED_AT)
-        if key == self._key:
+        now, before = watched(values), self._watched
+        if now == before:
             return
-        is_first, before = self._key is None, self._key or key
-        self._key = key
-        changed = [name for name, old, new in zip(LOOKED_AT, before, key, strict=True) if old != new]
-        self.seen = self.seen.still_true(changed)
-        self._begin(values, delay_s=0 if is_first else DELAY_S)
+        self._watched = now
+        if before is not None:
+            self.seen = self.seen.still_true(name for name in now if before.get(name) != now[name])
+        self._begin(values, delay_s=0 if before is None else DELAY_S)
 
     def again(self, values: Mapping[str, object]) -> None:
         """Look at once, whether or not a setting has changed: the disk may have."""
-        self._key = tuple(values.get(name) for name in LOOKED_AT)
+        self._watched = watched(values)
+        self._look.forget()
         self._begin(values, delay_s=0)
 
     def _begin(self, values: Mapping[str, object], *, delay_s: float) -> None:

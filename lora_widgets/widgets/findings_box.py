@@ -65,15 +65,13 @@ class FindingsBox:
     def show(self, findings: Sequence[Finding]) -> None:
         """Bring the list and the buttons up to date."""
         self._list.value = findings_html(findings)
-        fixes = {_key(finding.fix): finding for finding in findings if finding.fix and finding.fix.changes}
+        fixes = {_key(fix): (fix, finding) for finding in findings for fix in finding.fixes if fix.changes}
         shown = dict(list(fixes.items())[:MAX_BUTTONS])
         self._offered = frozenset(shown)
-        self._row.children = tuple(self._button(key, finding) for key, finding in shown.items())
+        self._row.children = tuple(self._button(key, *offer) for key, offer in shown.items())
         self._forget_old_buttons()
 
-    def _button(self, key: str, finding: Finding) -> ipywidgets.Button:
-        fix = finding.fix
-        assert fix is not None
+    def _button(self, key: str, fix: Fix, finding: Finding) -> ipywidgets.Button:
         if key not in self._buttons:
             self._buttons[key] = self._new_button(key, fix, tooltip=_cut(str(finding)))
         self._buttons.move_to_end(key)
@@ -95,8 +93,8 @@ class FindingsBox:
             button.close()
 
 
-def _key(fix: Fix | None) -> str:
-    return repr((fix.label, sorted(fix.changes.items()))) if fix else ""
+def _key(fix: Fix) -> str:
+    return repr((fix.label, sorted(fix.changes.items())))
 
 
 def _item(finding: Finding) -> str:

@@ -1,7 +1,7 @@
 """What the settings alone cannot know, read from the disk: pictures, missing paths, names in use, packages.
 
-Looks and never writes. Nothing here is remembered, and no exception leaves `look`: what cannot be read is a
-finding. May be slow where the pictures are many, so the panel calls it in the background.
+Looks and never writes, and no exception leaves `look`: what cannot be read is a finding. May be slow where
+the pictures are many, so the panel calls it in the background.
 """
 
 import re
@@ -16,30 +16,43 @@ from lora_widgets.catalog.optimizers import OPTIMIZERS
 from lora_widgets.catalog.samplers import SAMPLERS
 from lora_widgets.config.fields import FieldSpec, fields
 from lora_widgets.config.findings import Facts, Finding, Severity
+from lora_widgets.config.free_memory import free_memory_bytes
 from lora_widgets.config.setup import DEMO
 from lora_widgets.config.training_config import TrainingConfig
-from lora_widgets.data.facts import facts_for
 from lora_widgets.errors import DatasetError
+from lora_widgets.widgets.known_pictures import SCAN_SETTINGS, KnownPictures
 
 FOLDER = "train_data_dir"
 OUTPUT = "output_dir"
 BASE_MODEL = "pretrained_model_name_or_path"
-SCAN_SETTINGS = (
-    FOLDER,
-    "num_repeats",
-    "caption_extension",
+PLACE_SETTINGS = (
+    BASE_MODEL,
+    "shuffle_caption",
+    "caption_tag_dropout_rate",
+    "keep_tokens",
+    "keep_tokens_separator",
+    "caption_separator",
+    "secondary_separator",
+    "enable_wildcard",
+    "caption_prefix",
+    "caption_suffix",
     "resolution",
     "enable_bucket",
+    "sdxl_bucket_optimization",
     "min_bucket_reso",
     "max_bucket_reso",
     "bucket_no_upscale",
     "bucket_reso_steps",
+    "partial_batches",
+    "train_batch_size",
 )
-"""The settings that decide which pictures are trained on and at which sizes."""
+"""The settings that decide at which sizes known pictures are trained, and how long their captions are."""
 
-MADE_BY_THE_RUN = (OUTPUT, "logging_dir")
+MADE_BY_THE_RUN = (OUTPUT, "logging_dir", "cache_dir")
 _PATHS = tuple(spec for spec in fields(TrainingConfig) if spec.path)
-LOOKED_AT = tuple(dict.fromkeys((*SCAN_SETTINGS, *(spec.name for spec in _PATHS), "model_type")))
+LOOKED_AT = tuple(
+    dict.fromkeys((*SCAN_SETTINGS, *PLACE_SETTINGS, *(spec.name for spec in _PATHS), "model_type"))
+)
 """All settings on which the result of a look depends."""
 
 _REQUIRED = {spec.name: "unset" for spec in fields(TrainingConfig) if spec.required}
@@ -63,20 +76,47 @@ class Seen:
         facts = replace(self.facts, missing_paths=missing)
         if OUTPUT in names:
             facts = replace(facts, taken_names=frozenset())
-        if FOLDER in names:
+        if names & {FOLDER, "dataset_config"}:
             return Seen(replace(facts, dataset=None))
         return replace(self, facts=facts)
 
 
-def look(values: Mapping[str, object]) -> Seen:
+class LookAround:
+    """Looks again and again, and counts pictures anew only where a setting says that there may be others."""
+
+    def __init__(self) -> None:
+        self._pictures = KnownPictures()
+
+    def __call__(self, values: Mapping[str, object]) -> Seen:
+        """Look at everything that the settings, as entered, name on this machine."""
+        return look(values, self._pictures)
+
+    def forget(self) -> None:
+        """Count the pictures anew next time: the disk may have changed."""
+        self._pictures.forget()
+
+
+def watched(values: Mapping[str, object]) -> dict[str, object]:
+    """Return the settings that a new look would see differently.
+
+    The size of the batches is not among them unless pictures are placed by it: steps follow it by themselves.
+    """
+    found = {name: values.get(name) for name in LOOKED_AT}
+    if values.get("partial_batches") != "merge" and not values.get("dataset_config"):
+        del found["train_batch_size"]
+    return found
+
+
+def look(values: Mapping[str, object], pictures: KnownPictures) -> Seen:
     """Look at everything that the settings, as entered, name on this machine."""
     missing = missing_paths(values)
-    seen = Seen() if FOLDER in missing else _pictures(values)
+    seen = Seen() if FOLDER in missing else _pictures(values, pictures)
     facts = replace(
         seen.facts,
         missing_paths=missing,
         missing_packages=missing_packages(),
         taken_names=taken_names(str(values.get(OUTPUT) or "")),
+        free_memory_bytes=free_memory_bytes(),
     )
     return replace(seen, facts=facts)
 
@@ -108,8 +148,10 @@ def taken_names(output_dir: str) -> frozenset[str]:
     return frozenset((*names, *(_POSITION.sub("", name) for name in names)))
 
 
-def _pictures(values: Mapping[str, object]) -> Seen:
-    given = {name: values[name] for name in SCAN_SETTINGS if name in values}
+def _pictures(values: Mapping[str, object], pictures: KnownPictures) -> Seen:
+    given = {name: values[name] for name in (*SCAN_SETTINGS, *PLACE_SETTINGS) if name in values}
+    if not given.get(BASE_MODEL):  # not chosen yet: pictures are counted all the same
+        given.pop(BASE_MODEL, None)
     try:
         settings = TrainingConfig.model_validate({**_REQUIRED, **given})
     except ValidationError:  # the form says it at the field
@@ -117,7 +159,7 @@ def _pictures(values: Mapping[str, object]) -> Seen:
     if FOLDER not in given:
         return Seen()
     try:
-        found = facts_for(settings)
+        found = pictures.find(settings)
     except DatasetError as error:
         return Seen(findings=(Finding(Severity.ERROR, (FOLDER,), str(error), ""),))
     except (OSError, ValueError) as error:

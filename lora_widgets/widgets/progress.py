@@ -1,7 +1,9 @@
 """What the events so far say about where a run is, how fast it goes and how long it will take."""
 
 import statistics
+import time
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from lora_widgets.events import Event, Failed, Finished, PhaseProgress, Started, StepDone
@@ -18,9 +20,15 @@ class Pace:
 
 
 class Progress:
-    """Collects events; its attributes are the newest facts, None or empty while unknown."""
+    """Collects events; its attributes are the newest facts, None or empty while unknown.
 
-    def __init__(self) -> None:
+    Args:
+        clock: seconds from any origin, monotonic; phases are timed by it, since their events tell no time.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._phase_began: tuple[float, int] = (0.0, 0)
         self.started: Started | None = None
         self.newest: StepDone | None = None
         self.phase: PhaseProgress | None = None
@@ -40,6 +48,8 @@ class Progress:
                     self._recent.clear()  # the first step also warms up; it says nothing about the next
                 self._recent.append(event)
             case PhaseProgress():
+                if self.phase is None or self.phase.phase != event.phase:
+                    self._phase_began = self._clock(), event.done
                 self.phase = event
             case Finished() | Failed():
                 self.ending, self.phase = event, None
@@ -58,6 +68,14 @@ class Progress:
             return None
         pictures = statistics.median(event.images for event in self._recent)
         return Pace(seconds, pictures / seconds)
+
+    def phase_seconds_left(self) -> float | None:
+        """Return the time to the end of the phase at its average pace so far; None before there is one."""
+        since, first = self._phase_began
+        if self.phase is None or self.phase.done <= first:
+            return None
+        rest = max(0, self.phase.total - self.phase.done)
+        return (self._clock() - since) * rest / (self.phase.done - first)
 
     def seconds_left(self) -> float | None:
         """Return the time to the last step at the recent average, which includes pauses for samples."""

@@ -3,7 +3,7 @@
 import html
 from dataclasses import dataclass
 
-from lora_widgets.events import Failed
+from lora_widgets.events import Failed, PhaseProgress
 from lora_widgets.widgets import wording
 from lora_widgets.widgets.progress import Progress
 
@@ -65,13 +65,19 @@ def _bar(progress: Progress, state: str) -> str:
         done, total = 0, 1
     percent = 100 * min(done, total) / total
     counts_phase = state == "preparing" and phase is not None and phase.total > 0
-    beside = f"{phase.done} of {phase.total}" if counts_phase and phase else f"{percent:.0f} %"
+    beside = _counted(progress, phase) if counts_phase and phase else f"{percent:.0f} %"
     return (
         f'<div class="lw-progress"><div class="lw-track" role="progressbar" aria-label="Progress" '
         f'aria-valuemin="0" aria-valuemax="{total}" aria-valuenow="{done}">'
         f'<div class="lw-fill lw-fill-{state}" style="width:{percent:.1f}%"></div></div>'
         f'<span class="lw-beside">{beside}</span></div>'
     )
+
+
+def _counted(progress: Progress, phase: PhaseProgress) -> str:
+    left = progress.phase_seconds_left()
+    still = f", {wording.duration(left)} left" if left is not None and phase.done < phase.total else ""
+    return f"{phase.done} of {phase.total}{still}"
 
 
 def _figures(progress: Progress, around: Surroundings) -> str:

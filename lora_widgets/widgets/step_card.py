@@ -1,10 +1,11 @@
 """The step calculator as markup: one big number, and how it comes about. Pure."""
 
 import html
+from collections.abc import Sequence
 
 from lora_widgets.config.facts import DatasetFacts
 from lora_widgets.config.findings import Draft
-from lora_widgets.config.steps import StepPlan
+from lora_widgets.config.steps import StepPlan, batch_sizes_of
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.widgets.look_around import FOLDER, Seen
 
@@ -19,7 +20,7 @@ def steps_html(draft: Draft, seen: Seen, *, counting: bool) -> str:
     """
     dataset = seen.facts.dataset
     if draft.steps is not None and draft.config is not None and dataset is not None:
-        number, words = f"{draft.steps.total_steps:,}", _arithmetic(draft.config, draft.steps, seen)
+        number, words = f"{draft.steps.total_steps:,}", _arithmetic(draft.config, draft.steps, dataset, seen)
         note = _pictures(dataset)
     else:
         number, words = "–", _formula(draft.config)
@@ -39,45 +40,66 @@ def counted(number: int, word: str) -> str:
     return f"{number:,} {word if number == 1 else plural}"
 
 
-def _arithmetic(config: TrainingConfig, steps: StepPlan, seen: Seen) -> str:
+def _arithmetic(config: TrainingConfig, steps: StepPlan, dataset: DatasetFacts, seen: Seen) -> str:
     """Spell the calculation out, with the numbers of this run."""
-    pictures = seen.facts.dataset.images if seen.facts.dataset else 0
-    shown = f"{counted(pictures, 'picture')} {_times(seen.repeats)} = {steps.images:,}"
-    size, accumulation = config.train_batch_size, config.gradient_accumulation_steps
-    is_even = steps.batches_per_epoch * size == steps.images
-    rounded = "" if is_even else " (rounded up in each bucket)" if _num_buckets(seen) > 1 else " (rounded up)"
+    size, accumulation = _between(batch_sizes_of(config, dataset)), config.gradient_accumulation_steps
+    batches, per_epoch = f"{steps.images:,} ÷ batch {size}", _per_epoch(steps)
+    rounded = _rounded(steps, dataset, batch_sizes_of(config, dataset))
     if accumulation > 1:
-        batches = f"{counted(steps.batches_per_epoch, 'batch')}{rounded}"
-        per_epoch = f"/ batch {size} = {batches}, / {accumulation} accumulated"
-        rounded = ""
+        parts = [
+            f"{batches} = {counted(steps.batches_per_epoch, 'batch')}{rounded}",
+            f"{steps.batches_per_epoch:,} ÷ {accumulation} accumulated = {per_epoch}",
+        ]
     else:
-        per_epoch = f"/ batch {size}"
-    per_epoch += f" = {counted(steps.steps_per_epoch, 'step')} per epoch{rounded}"
-    return f"{shown}, {per_epoch}{_length(config, steps)}"
+        parts = [f"{batches} = {per_epoch}{rounded}"]
+    return "; ".join((_shown(steps, dataset, seen), *parts, _length(config, steps)))
+
+
+def _shown(steps: StepPlan, dataset: DatasetFacts, seen: Seen) -> str:
+    count = sum(dataset.bucket_counts)
+    filled = f", filled up to {steps.images:,}" if steps.images > count else ""
+    return f"{counted(dataset.images, 'picture')} {_times(seen.repeats)} = {count:,}{filled}"
 
 
 def _times(repeats: tuple[int, ...]) -> str:
-    if len(repeats) == 1:
-        return f"× {counted(repeats[0], 'repeat')}"
-    return f"× {repeats[0]} to {repeats[-1]} repeats" if repeats else "with repeats"
+    if not repeats:
+        return "with repeats"
+    return "× 1 repeat" if repeats == (1,) else f"× {_between(repeats)} repeats"
+
+
+def _between(numbers: Sequence[int]) -> str:
+    least, most = min(numbers), max(numbers)
+    return f"{least:,}" if least == most else f"{least:,} to {most:,}"
+
+
+def _per_epoch(steps: StepPlan) -> str:
+    return f"{counted(steps.steps_per_epoch, 'step')} per epoch"
+
+
+def _rounded(steps: StepPlan, dataset: DatasetFacts, batch_sizes: Sequence[int]) -> str:
+    is_even = len(set(batch_sizes)) == 1 and steps.batches_per_epoch * batch_sizes[0] == steps.images
+    if is_even:
+        return ""
+    return " (rounded up in each bucket)" if len(dataset.bucket_counts) > 1 else " (rounded up)"
 
 
 def _length(config: TrainingConfig, steps: StepPlan) -> str:
     if config.max_train_steps == 0:
-        return f" × {counted(steps.epochs, 'epoch')} = {counted(steps.total_steps, 'step')}"
+        epochs, total = counted(steps.epochs, "epoch"), counted(steps.total_steps, "step")
+        return f"{steps.steps_per_epoch:,} × {epochs} = {total}"
     whole, rest = divmod(steps.total_steps, steps.steps_per_epoch)
     part = steps.total_steps / steps.steps_per_epoch
     epochs = f"{part:.1f} epochs" if rest else counted(whole, "epoch")
-    return f"; max steps {steps.total_steps:,} = {epochs}"
+    return f"max steps {steps.total_steps:,} = {epochs}"
 
 
 def _formula(config: TrainingConfig | None) -> str:
     """Say what is known while the pictures are not."""
     if config is None:
         return ""
-    known = f"pictures × {counted(config.num_repeats, 'repeat')} / batch {config.train_batch_size}"
+    known = f"pictures × {counted(config.num_repeats, 'repeat')} ÷ batch {config.train_batch_size}"
     if config.gradient_accumulation_steps > 1:
-        known += f" / {config.gradient_accumulation_steps} accumulated"
+        known += f" ÷ {config.gradient_accumulation_steps} accumulated"
     if config.max_train_steps > 0:
         return f"{known} = steps per epoch; ends at max steps {config.max_train_steps:,}"
     return f"{known} × {counted(config.max_train_epochs, 'epoch')} = steps"
@@ -90,10 +112,6 @@ def _pictures(dataset: DatasetFacts) -> str:
     if dataset.skipped:
         parts.append(f"{counted(len(dataset.skipped), 'file')} left out")
     return ", ".join(parts)
-
-
-def _num_buckets(seen: Seen) -> int:
-    return len(seen.facts.dataset.bucket_counts) if seen.facts.dataset else 0
 
 
 def _why_unknown(draft: Draft, *, counting: bool) -> str:

@@ -17,6 +17,7 @@ def settings_for(folder, **changes):
         "vae_path": None,
         "no_half_vae": True,
         "zero_terminal_snr": False,
+        "max_token_length": 75,
         "network_dim": 4,
         "alpha": 2.0,
         "network_dropout": 0.0,

@@ -104,7 +104,8 @@ def test_settings_appear_with_what_they_depend_on(panel):
 def test_steps_and_findings_follow_the_form(panel):
     panel.show("panel = new_panel(demo(max_train_steps=0, max_train_epochs=8))")
     expect(panel.steps).to_have_text("160")
-    expect(panel.arithmetic).to_contain_text("16 pictures × 10 repeats = 160, / batch 8 = 20 steps per epoch")
+    expect(panel.arithmetic).to_contain_text("16 pictures × 10 repeats = 160")
+    expect(panel.arithmetic).to_contain_text("160 ÷ batch 8 = 20 steps per epoch")
     panel.open_tab("Dataset")
     panel.enter("train_batch_size", "4")
     expect(panel.steps).to_have_text("320")

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lora_widgets.catalog.optimizers import OPTIMIZERS
-from lora_widgets.config.facts import DatasetFacts, Facts
+from lora_widgets.config.facts import DatasetFacts, Facts, LongCaption
 from lora_widgets.config.fields import fields
 from lora_widgets.config.findings import Draft, Severity, check, config_from, validate_training_config
 from lora_widgets.config.training_config import ALIASES, TrainingConfig
@@ -52,6 +52,10 @@ def valid_value(spec):
     return st.from_regex(r"[a-z]{1,8}", fullmatch=True)
 
 
+def long_caption(tokens):
+    return LongCaption("a.png", tokens, ("x",) * ((tokens - 1) // 75))
+
+
 valid = st.fixed_dictionaries({}, optional={spec.name: valid_value(spec) for spec in fields(TrainingConfig)})
 facts = st.builds(
     Facts,
@@ -62,6 +66,7 @@ facts = st.builds(
         bucket_counts=st.lists(st.integers(0, 500), max_size=5).map(tuple),
         skipped=st.lists(st.text(max_size=5), max_size=5).map(tuple),
         without_caption=st.integers(0, 5),
+        long_captions=st.just(()) | st.builds(long_caption, st.integers(76, 400)).map(lambda one: (one,)),
     ),
     cuda=st.none() | st.booleans(),
     bf16=st.none() | st.booleans(),

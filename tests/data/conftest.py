@@ -17,6 +17,7 @@ OFF = {
     "dataset_config": None,
     "reg_data_dir": None,
     "num_repeats": 1,
+    "pretrained_model_name_or_path": "",
     "caption_extension": ".txt",
     "enable_bucket": True,
     "min_bucket_reso": 32,
@@ -43,6 +44,7 @@ OFF = {
     "nested_folders": False,
     "merges_buckets": False,
     "fills_batches": False,
+    "latent_cache_crops": 1,
 }
 
 

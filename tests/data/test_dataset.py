@@ -7,8 +7,8 @@ import torch
 from PIL import Image
 
 from lora_widgets.data.buckets import BucketPlan, plan_buckets
-from lora_widgets.data.cache import LatentCache
 from lora_widgets.data.dataset import Dataset
+from lora_widgets.data.latent_cache import LatentCache
 from lora_widgets.data.prefetch import Prefetcher
 from lora_widgets.data.scan import scan
 from lora_widgets.errors import DatasetError
@@ -45,8 +45,10 @@ def whole_picture_latents(pixels):
 
 
 def filled(dataset) -> LatentCache:
-    cache = LatentCache()
-    for _ in cache.fill(dataset, whole_picture_latents, batch_size=3):
+    cache = LatentCache.in_memory(dataset)
+    assert list(cache.look_up()) == []  # in memory there is nothing to read
+    keys = [key for image in range(len(dataset.images)) for key in dataset.latent_keys(image)]
+    for _ in cache.fill(keys, whole_picture_latents, batch_size=3):
         pass
     return cache
 

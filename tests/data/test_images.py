@@ -26,12 +26,8 @@ def placement(bucket, resized) -> Placement:
 
 def test_pixels_are_those_of_the_reference(golden_folder):
     for case in json.loads((golden_folder / "image_prep.json").read_text())["cases"]:
-        pixels = place(
-            formula_picture(*case["size"]),
-            placement(case["bucket"], case["resized"]),
-            crop=None,
-            flip=False,
-        )
+        at = placement(case["bucket"], case["resized"])
+        pixels = place(formula_picture(*case["size"]), at, crop=at.crop, flip=False)
         greys = (pixels + 1) * 127.5
         assert greys.mean((1, 2)).tolist() == pytest.approx(case["channel_mean"], abs=0.5)
         assert greys.std((1, 2)).tolist() == pytest.approx(case["channel_std"], abs=1.0)
@@ -42,7 +38,7 @@ def test_pixels_are_those_of_the_reference(golden_folder):
 def test_place_gives_floats_from_minus_one_to_one():
     image = Image.new("RGB", (20, 10))
     image.paste((255, 255, 255), (10, 0, 20, 10))
-    pixels = place(image, placement((20, 10), (20, 10)), crop=None, flip=False)
+    pixels = place(image, placement((20, 10), (20, 10)), crop=(0, 0), flip=False)
     assert pixels.shape == (3, 10, 20)
     assert pixels.dtype == torch.float32
     assert pixels.is_contiguous()
@@ -55,7 +51,7 @@ def test_flip_mirrors_after_the_cut_and_crop_moves_it():
     at = placement((16, 16), (30, 20))
     plain = place(image, at, crop=(14, 4), flip=False)
     assert torch.equal(place(image, at, crop=(14, 4), flip=True), plain.flip(-1))
-    whole = place(image, placement((30, 20), (30, 20)), crop=None, flip=False)
+    whole = place(image, placement((30, 20), (30, 20)), crop=(0, 0), flip=False)
     assert torch.equal(plain, whole[:, 4:20, 14:30])
 
 
@@ -110,7 +106,7 @@ def half_transparent(path, *, mode="RGBA"):
 @pytest.mark.parametrize("mode", ["RGBA", "LA"])
 def test_transparency_is_read_as_a_mask(tmp_path, mode):
     alpha = open_alpha(half_transparent(tmp_path / "a.png", mode=mode))
-    mask = place_mask(alpha, placement((20, 10), (20, 10)), crop=None, flip=False)
+    mask = place_mask(alpha, placement((20, 10), (20, 10)), crop=(0, 0), flip=False)
     assert mask.shape == (1, 10, 20)
     assert mask[..., :10].unique().tolist() == [0]
     assert mask[..., 10:].unique().tolist() == [1]
@@ -131,7 +127,7 @@ def test_a_mask_file_counts_by_its_red_channel(tmp_path):
     Image.new("RGB", (4, 4), (255, 0, 9)).save(tmp_path / "m.png")
     assert open_mask(tmp_path / "m.png").getextrema() == (255, 255)
     Image.new("L", (4, 4), 51).save(tmp_path / "g.png")
-    mask = place_mask(open_mask(tmp_path / "g.png"), placement((4, 4), (4, 4)), crop=None, flip=False)
+    mask = place_mask(open_mask(tmp_path / "g.png"), placement((4, 4), (4, 4)), crop=(0, 0), flip=False)
     assert mask.unique().tolist() == pytest.approx([0.2])
 
 

@@ -16,6 +16,7 @@ def settings_for(folder, **changes):
         "vae_path": None,
         "no_half_vae": True,
         "zero_terminal_snr": False,
+        "max_token_length": 75,
     }
     return SimpleNamespace(**({"clip_layers_skipped": 1} | values | changes))
 

@@ -139,6 +139,7 @@ def quick_family(tiny_sd15):  # noqa: C901 - a stand-in of many small methods
         vae_path=None,
         no_half_vae=True,
         zero_terminal_snr=False,
+        max_token_length=75,
         clip_layers_skipped=1,
     )
     family = open_family(wanted)

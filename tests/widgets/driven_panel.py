@@ -3,6 +3,8 @@
 from fake_run import FakeRun
 from until import until
 
+from lora_widgets.widgets.look_around import LookAround
+
 LONG = {"steps": 100_000, "step_s": 0.01}
 SHORT = {"steps": 5, "step_s": 0.0}
 
@@ -25,6 +27,18 @@ class Engine:
         self.configs.append(config)
         self.runs.append(FakeRun(tell, folder=config.output_dir, **self.options).start())
         return self.runs[-1]
+
+
+class LookAfter(LookAround):
+    """Looks when ``wait(values)`` has returned."""
+
+    def __init__(self, wait):
+        super().__init__()
+        self.wait = wait
+
+    def __call__(self, values):
+        self.wait(values)
+        return super().__call__(values)
 
 
 def enter(panel, name, value):

@@ -18,7 +18,7 @@ class Disk:
     """Looks as slowly as asked for, and remembers what it was asked."""
 
     def __init__(self):
-        self.asked, self.gates = [], {}
+        self.asked, self.gates, self.forgotten = [], {}, 0
 
     def __call__(self, values):
         folder = values["train_data_dir"]
@@ -28,6 +28,9 @@ class Disk:
         if folder == "broken":
             raise ZeroDivisionError("oops")
         return Seen(Facts(taken_names=frozenset({folder})))
+
+    def forget(self):
+        self.forgotten += 1
 
 
 @pytest.fixture
@@ -61,6 +64,15 @@ def test_the_first_look_begins_at_once_on_a_thread_of_its_own(scan, found):
     assert found == ["lora-widgets-scan"]
     assert taken(scan) == {"a"}
     assert not scan.pending
+
+
+def test_looking_again_on_request_takes_nothing_from_the_last_look(scan, disk, found):
+    scan.watch(VALUES)
+    until(lambda: found)
+    assert disk.forgotten == 0
+    scan.again(VALUES)
+    until(lambda: len(found) == 2)
+    assert disk.forgotten == 1
 
 
 def test_settings_that_do_not_matter_cause_no_look(scan, disk):

@@ -47,6 +47,14 @@ def test_the_list_is_announced_when_it_changes():
     assert 'role="status" aria-live="polite"' in findings_html([])
 
 
+def test_each_way_to_settle_a_finding_has_a_button(box, applied):
+    first, other = Fix("Turn one off", {"flip_aug": False}), Fix("Raise the other", {"seed": 2})
+    box.show([Finding(Severity.ERROR, ("seed",), "Both.", "Choose.", first, (other,))])
+    assert [button.description for button in buttons(box)] == ["Turn one off", "Raise the other"]
+    buttons(box)[1].click()
+    assert applied == [{"seed": 2}]
+
+
 def test_nothing_to_say_is_said():
     assert verdict([]) == "Nothing to report: ready to train"
 

@@ -8,19 +8,24 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lora_widgets.config.findings import Facts, Severity, check
-from lora_widgets.data.facts import FactsSettings, facts_for
+from lora_widgets.data.facts import facts_for
 from lora_widgets.demo.config import demo_config
 from lora_widgets.training.folder import RunFolder
-from lora_widgets.widgets import look_around
+from lora_widgets.widgets import known_pictures, look_around
+from lora_widgets.widgets.known_pictures import SCAN_SETTINGS
 from lora_widgets.widgets.look_around import (
     LOOKED_AT,
-    SCAN_SETTINGS,
+    PLACE_SETTINGS,
+    LookAround,
     Seen,
-    look,
     missing_packages,
     missing_paths,
     taken_names,
 )
+
+
+def look(values):
+    return LookAround()(values)
 
 
 @pytest.fixture
@@ -45,6 +50,17 @@ def test_the_pictures_are_counted_as_training_counts_them(values, pictures):
     assert seen.repeats == (2,)
 
 
+def test_pictures_are_counted_before_the_base_model_is_chosen(values, pictures):
+    values |= {"train_data_dir": str(pictures), "pretrained_model_name_or_path": ""}
+    assert look(values).facts.dataset.images == 3
+
+
+def test_captions_longer_than_the_encoder_reads_are_seen(values, pictures):
+    (pictures / "2_cat" / "0.txt").write_text("circle, " * 60, encoding="utf-8")
+    (long,) = look({**values, "train_data_dir": str(pictures)}).facts.dataset.long_captions
+    assert (long.picture, long.tokens) == ("0.png", 120)
+
+
 def test_values_as_text_are_read_as_the_form_gives_them(values):
     texts = {name: "" if value is None else str(value) for name, value in values.items()}
     assert look(texts).facts.dataset == look(values).facts.dataset is not None
@@ -61,11 +77,13 @@ def test_every_setting_that_counting_reads_is_watched():
 
     recorder = Recorder()
     facts_for(recorder)
-    own_names = {"resolution_size": "resolution", "bucket_step": "bucket_reso_steps"}
-    read = {own_names.get(name, name) for name in recorder.read}
-    assert read <= set(SCAN_SETTINGS)
-    protocol = {name for kind in FactsSettings.__mro__ for name in vars(kind) if not name.startswith("_")}
-    assert {own_names.get(name, name) for name in protocol} <= set(SCAN_SETTINGS)
+    own_names = {
+        "resolution_size": "resolution",
+        "bucket_step": "bucket_reso_steps",
+        "merges_buckets": "partial_batches",
+        "fills_batches": "partial_batches",
+    }
+    assert {own_names.get(name, name) for name in recorder.read} <= {*SCAN_SETTINGS, *PLACE_SETTINGS}
 
 
 def test_looking_changes_nothing_on_the_disk(values, pictures, tmp_path):
@@ -88,13 +106,13 @@ def test_a_folder_without_pictures_is_an_error_at_the_folder(values, tmp_path):
 
 
 def test_a_folder_that_vanishes_while_it_is_read_is_an_error_at_the_folder(values, pictures, monkeypatch):
-    real = look_around.facts_for
+    real = known_pictures.scan
 
     def vanishing(settings):
         shutil.rmtree(pictures)
         return real(settings)
 
-    monkeypatch.setattr(look_around, "facts_for", vanishing)
+    monkeypatch.setattr(known_pictures, "scan", vanishing)
     (finding,) = look({**values, "train_data_dir": str(pictures)}).findings
     assert finding.severity is Severity.ERROR
     assert finding.settings == ("train_data_dir",)
@@ -104,7 +122,7 @@ def test_a_file_that_vanishes_while_it_is_read_is_no_exception(values, pictures,
     def vanishing(settings):
         raise FileNotFoundError(2, "No such file or directory", "1.png")
 
-    monkeypatch.setattr(look_around, "facts_for", vanishing)
+    monkeypatch.setattr(known_pictures, "scan", vanishing)
     (finding,) = look({**values, "train_data_dir": str(pictures)}).findings
     assert "cannot be read: No such file or directory" in finding.message
 

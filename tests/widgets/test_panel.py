@@ -8,12 +8,12 @@ from types import SimpleNamespace
 
 import pytest
 import traitlets
-from driven_panel import enter, is_settled, mistake, settings_of, start_and_wait
+from driven_panel import LookAfter, enter, is_settled, mistake, settings_of, start_and_wait
 from PIL import Image
 from until import until
 
 from lora_widgets.config.findings import Facts, Severity, check
-from lora_widgets.widgets import kept_output, look_around
+from lora_widgets.widgets import kept_output, known_pictures
 from lora_widgets.widgets import panel as panel_module
 from lora_widgets.widgets.look_around import Seen
 
@@ -174,7 +174,7 @@ def test_the_result_for_a_folder_that_was_left_is_dropped(make_panel, config):
 
 
 def test_while_it_is_counted_again_no_old_number_is_shown(panel):
-    panel._scan._look = lambda values: time.sleep(0.2) or look_around.look(values)
+    panel._scan._look = LookAfter(lambda values: time.sleep(0.2))
     enter(panel, "num_repeats", "3")
     assert panel.steps is None
     assert "Counting" in panel._card.value
@@ -189,13 +189,13 @@ def test_a_folder_that_vanishes_while_it_is_scanned_is_an_error_at_the_folder(
     Image.new("RGB", (64, 64)).save(folder / "a.png")
     panel = make_panel(config.with_changes(train_data_dir=str(folder.parent)))
     assert panel._scan.seen.facts.dataset.images == 1
-    real = look_around.facts_for
+    real = known_pictures.scan
 
     def vanishing(settings):
         shutil.rmtree(folder.parent, ignore_errors=True)
         return real(settings)
 
-    monkeypatch.setattr(look_around, "facts_for", vanishing)
+    monkeypatch.setattr(known_pictures, "scan", vanishing)
     panel._start.click()
     until(lambda: "Not started" in panel._note.value)
     assert "train_data_dir" in settings_of(panel, Severity.ERROR)

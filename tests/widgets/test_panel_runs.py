@@ -3,11 +3,11 @@
 import threading
 import time
 
-from driven_panel import LONG, enter, is_idle, is_settled, run_buttons, settings_of, start_and_wait
+from driven_panel import LONG, LookAfter, enter, is_idle, is_settled, run_buttons, settings_of, start_and_wait
 from until import until
 
 from lora_widgets.config.findings import Severity
-from lora_widgets.widgets import look_around, settled_click
+from lora_widgets.widgets import settled_click
 
 
 def test_start_trains_what_was_entered(panel, engine):
@@ -48,7 +48,7 @@ def test_an_error_typed_before_the_click_and_arriving_after_it_is_refused(panel,
 
 def test_start_waits_until_the_pictures_are_counted(panel, engine):
     gate = threading.Event()
-    panel._scan._look = lambda values: gate.wait(20) and look_around.look(values)
+    panel._scan._look = LookAfter(lambda values: gate.wait(20))
     panel._start.click()
     until(lambda: "Checking everything" in panel._note.value)
     time.sleep(0.05)

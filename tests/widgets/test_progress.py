@@ -54,3 +54,17 @@ def test_a_phase_is_over_with_the_next_step():
 
 def test_no_time_is_left_at_the_end():
     assert progress_of(started(5), step_done(1), Finished("done", 5, 5, 1.0, ())).seconds_left() is None
+
+
+def test_a_phase_ends_at_its_pace_so_far():
+    now = [100.0]
+    progress = Progress(lambda: now[0])
+    progress.take(PhaseProgress("looking", 0, 8))
+    now[0] += 50
+    progress.take(PhaseProgress("encoding", 2, 10))  # some were done before
+    assert progress.phase_seconds_left() is None
+    now[0] += 6
+    progress.take(PhaseProgress("encoding", 5, 10))
+    assert progress.phase_seconds_left() == pytest.approx(10)
+    progress.take(PhaseProgress("encoding", 10, 10))
+    assert progress.phase_seconds_left() == 0

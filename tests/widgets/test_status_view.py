@@ -55,6 +55,15 @@ def test_the_bar_counts_the_phase_before_the_first_step():
     assert "width:25.0%" in markup
 
 
+def test_a_phase_says_how_long_still():
+    now = [0.0]
+    progress = Progress(lambda: now[0])
+    for done in range(3):
+        progress.take(PhaseProgress("encoding pictures", done, 12))
+        now[0] += 30
+    assert "2 of 12, 7:30 left" in text_of(status_html(progress, Surroundings()))
+
+
 def test_the_bar_keeps_counting_steps_while_samples_are_drawn():
     events = [started(100), step_done(50), PhaseProgress("drawing samples", 1, 4)]
     markup = status_html(progress_of(*events), Surroundings())

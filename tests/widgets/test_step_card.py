@@ -30,7 +30,8 @@ def card(what=None, *, counting=False, **changes):
 def test_the_arithmetic_is_spelled_out():
     text = card(seen(160))
     assert NUMBER.search(text)[1] == "160"
-    assert "16 pictures × 10 repeats = 160, / batch 8 = 20 steps per epoch × 8 epochs = 160 steps" in text
+    spelled = "16 pictures × 10 repeats = 160; 160 ÷ batch 8 = 20 steps per epoch; 20 × 8 epochs = 160 steps"
+    assert spelled in text
     assert "16 pictures in 1 bucket" in text
 
 
@@ -39,14 +40,25 @@ def test_different_repeats_are_not_multiplied():
 
 
 def test_rounding_is_told_where_it_happens():
-    assert "20 steps per epoch ×" in card(seen(80, 80))
+    assert "20 steps per epoch;" in card(seen(80, 80))
     assert "(rounded up in each bucket)" in card(seen(81, 79))
     assert "21 steps per epoch (rounded up)" in card(seen(161))
 
 
 def test_accumulation_is_a_step_of_its_own():
     text = card(seen(160), gradient_accumulation_steps=3)
-    assert "/ batch 8 = 20 batches, / 3 accumulated = 7 steps per epoch × 8 epochs = 56 steps" in text
+    spelled = "160 ÷ batch 8 = 20 batches; 20 ÷ 3 accumulated = 7 steps per epoch; 7 × 8 epochs = 56 steps"
+    assert spelled in text
+
+
+def test_pictures_shown_once_more_to_fill_batches_are_counted():
+    text = card(seen(81, 79), partial_batches="repeat")
+    assert "= 160, filled up to 168; 168 ÷ batch 8 = 21 steps per epoch;" in text
+
+
+def test_batches_of_different_sizes_are_said():
+    text = card(seen(80, 80, batch_sizes=(4, 8)))
+    assert "160 ÷ batch 4 to 8 = 30 steps per epoch (rounded up in each bucket)" in text
 
 
 @pytest.mark.parametrize(("steps", "epochs"), [(160, "8 epochs"), (150, "7.5 epochs"), (20, "1 epoch")])
@@ -70,7 +82,7 @@ def test_while_counting_the_formula_is_shown_and_no_number():
     text = card(counting=True)
     assert NUMBER.search(text)[1] == "–"
     assert "Counting the pictures" in text
-    assert "pictures × 10 repeats / batch 8 × 8 epochs = steps" in text
+    assert "pictures × 10 repeats ÷ batch 8 × 8 epochs = steps" in text
 
 
 def test_without_a_folder_it_asks_for_one():

@@ -1,6 +1,7 @@
 """Rules about captions."""
 
 from lora_widgets.catalog.families import FAMILIES
+from lora_widgets.config.captions import MAX_TOKENS, TOKENS_PER_WINDOW
 from lora_widgets.config.rules.rule import Advice, Severity, Situation, change, rule
 
 
@@ -113,6 +114,29 @@ def all_tags_dropped(now: Situation) -> Advice | None:
         "0 to 0.2 is usual.",
         change(caption_tag_dropout_rate=0.1),
     )
+
+
+@rule(Severity.WARNING, "max_token_length")
+def captions_cut(now: Situation) -> Advice | None:
+    """What is cut off is never learned."""
+    limit = now.config.max_token_length
+    known = now.facts.dataset.long_captions if now.facts.dataset else ()
+    cut = [caption for caption in known if caption.tokens > limit]
+    if not cut:
+        return None
+    longest = cut[0]
+    captions = "1 caption is" if len(cut) == 1 else f"{len(cut)} captions are"
+    rest = longest.beyond[limit // TOKENS_PER_WINDOW - 1]
+    message = (
+        f"`max_token_length` is {limit}, but {captions} longer, and what is beyond is not learned. "
+        f"The longest, of {longest.picture}, has {longest.tokens} tokens and is cut before {rest!r}."
+    )
+    needed = -(-longest.tokens // TOKENS_PER_WINDOW) * TOKENS_PER_WINDOW
+    if needed <= MAX_TOKENS:
+        return Advice(message, f"Set it to {needed}.", change(max_token_length=needed))
+    more = "" if limit == MAX_TOKENS else f"Set it to {MAX_TOKENS}, which is the most, and "
+    shorten = f"{more}shorten captions of more than {MAX_TOKENS} tokens: the most important words first."
+    return Advice(message, shorten[:1].upper() + shorten[1:])
 
 
 @rule(Severity.NOTE, "caption_dropout_every_n_epochs", "max_train_epochs")

@@ -27,13 +27,22 @@ class Fix:
 
 @dataclass(frozen=True)
 class Finding:
-    """Something to know about a configuration: which settings, what is wrong and why, what to do."""
+    """Something to know about a configuration: which settings, what is wrong and why, what to do.
+
+    ``fix`` settles it, as does each of ``other_fixes``.
+    """
 
     severity: Severity
     settings: tuple[str, ...]
     message: str
     remedy: str
     fix: Fix | None = None
+    other_fixes: tuple[Fix, ...] = ()
+
+    @property
+    def fixes(self) -> tuple[Fix, ...]:
+        """All ways to settle it, the recommended one first."""
+        return (*((self.fix,) if self.fix else ()), *self.other_fixes)
 
     @property
     def sentence(self) -> str:
@@ -61,6 +70,7 @@ class Advice:
     message: str
     remedy: str = ""
     fix: Fix | None = None
+    other_fixes: tuple[Fix, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,7 +87,9 @@ class Rule:
         advice = self.advise(now)
         if advice is None:
             return None
-        return Finding(self.severity, self.settings, advice.message, advice.remedy, advice.fix)
+        return Finding(
+            self.severity, self.settings, advice.message, advice.remedy, advice.fix, advice.other_fixes
+        )
 
 
 RULES: list[Rule] = []

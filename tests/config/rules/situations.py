@@ -1,6 +1,6 @@
 """A configuration without any finding, and how a trigger in tests/golden/findings.json is applied to it."""
 
-from lora_widgets.config.facts import DatasetFacts, Facts
+from lora_widgets.config.facts import DatasetFacts, Facts, LongCaption
 from lora_widgets.config.findings import check
 from lora_widgets.config.rules.each_setting import findings_on_each_setting
 from lora_widgets.config.rules.rule import RULES, Situation
@@ -25,12 +25,14 @@ def config_of(changes):
 def facts_from(data):
     data = dict(data)
     if "dataset" in data:
-        data["dataset"] = DatasetFacts(
-            **{
-                name: tuple(value) if isinstance(value, list) else value
-                for name, value in data["dataset"].items()
-            }
+        values = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in data["dataset"].items()
+        }
+        long = (
+            LongCaption(**{**row, "beyond": tuple(row["beyond"])}) for row in values.get("long_captions", ())
         )
+        data["dataset"] = DatasetFacts(**{**values, "long_captions": tuple(long)})
     for name in ("missing_paths", "missing_packages"):
         data[name] = tuple(data.get(name, ()))
     return Facts(**{**data, "taken_names": frozenset(data.get("taken_names", ()))})
@@ -43,3 +45,9 @@ def finding_of(rule_name, changes, facts):
         return next(iter(findings_on_each_setting(config, known)), None)
     rule = next(rule for rule in RULES if rule.name == rule_name)
     return rule.finding(Situation(config, known, check(config, known).steps))
+
+
+def said_of_fixes(finding):
+    """What a case of findings.json holds of the buttons; most findings have one at most."""
+    fix, *others = [{"label": fix.label, "changes": fix.changes} for fix in finding.fixes] or [None]
+    return {"fix": fix, "other_fixes": others} if others else {"fix": fix}

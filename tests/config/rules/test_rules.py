@@ -3,7 +3,7 @@ import pkgutil
 from pathlib import Path
 
 import pytest
-from situations import BASE, PER_SETTING, config_of, facts_from, finding_of
+from situations import BASE, PER_SETTING, config_of, facts_from, finding_of, said_of_fixes
 
 import lora_widgets.config.rules
 from lora_widgets.config.facts import Facts
@@ -14,6 +14,13 @@ from lora_widgets.config.training_config import TrainingConfig
 
 GOLDEN = json.loads((Path(__file__).parents[2] / "golden" / "findings.json").read_text(encoding="utf-8"))[
     "findings"
+]
+TRIGGER = ("rule", "changes", "facts")
+FIXES = [
+    pytest.param(case, fix, id=case["rule"])
+    for case in GOLDEN
+    if case["fix"]
+    for fix in (case["fix"], *case.get("other_fixes", ()))
 ]
 
 
@@ -30,16 +37,16 @@ def test_a_triggered_rule_says_what_was_reviewed(case):
         "settings": list(finding.settings),
         "message": finding.message,
         "remedy": finding.remedy,
-        "fix": finding.fix and {"label": finding.fix.label, "changes": finding.fix.changes},
+        **said_of_fixes(finding),
     }
-    assert said == {name: case[name] for name in said}
+    assert said == {name: text for name, text in case.items() if name not in TRIGGER}
     known = facts_from(case["facts"])
     assert finding in check(config_of(case["changes"]), known).findings
 
 
-@pytest.mark.parametrize("case", [case for case in GOLDEN if case["fix"]], ids=by_rule)
-def test_a_fix_settles_its_finding_and_makes_no_new_error(case):
-    fixed = {**case["changes"], **case["fix"]["changes"]}
+@pytest.mark.parametrize(("case", "fix"), FIXES)
+def test_a_fix_settles_its_finding_and_makes_no_new_error(case, fix):
+    fixed = {**case["changes"], **fix["changes"]}
     assert finding_of(case["rule"], fixed, case["facts"]) is None
     known = facts_from(case["facts"])
     errors = {error.message for error in check(config_of(case["changes"]), known).errors}

@@ -11,7 +11,7 @@ from pathlib import Path
 TESTS = Path(__file__).parents[2]
 sys.path[:0] = [str(TESTS.parent), str(Path(__file__).parent)]
 
-from situations import finding_of  # noqa: E402
+from situations import finding_of, said_of_fixes  # noqa: E402
 
 GOLDEN = TESTS / "golden" / "findings.json"
 
@@ -26,7 +26,7 @@ def reviewed(case):
         "settings": list(finding.settings),
         "message": finding.message,
         "remedy": finding.remedy,
-        "fix": finding.fix and {"label": finding.fix.label, "changes": finding.fix.changes},
+        **said_of_fixes(finding),
     }
 
 
