@@ -99,7 +99,8 @@ def tree_notes(tree: Tree) -> list[str]:
     """Say what of the folders below a subset is not used, or used otherwise than their names say."""
     top, *deeper = tree.listings
     notes: list[str] = []
-    if not deeper and (aside := [name for name in top.folders if _holds_pictures(top.folder / name)]):
+    paths = [top.folder / name for name in top.folders if top.folder / name not in tree.repeated]
+    if not deeper and (aside := [path.name for path in paths if _holds_pictures(path)]):
         notes.append(
             f"Pictures in these folders within {top.folder.name} are not used: {named(aside)}. "
             "Turn on `nested_folders` to use them, or move them up."

@@ -99,6 +99,7 @@ def test_links_back_to_the_data_set_give_no_picture_twice(fill, make_settings, m
     result = scan(make_settings(train_data_dir=str(folder), nested_folders=nested))
     assert found(result) == [("2_cat.png", 2), ("3_dog.png", 3)]
     notes = " ".join(result.notes)
+    assert ("Turn on `nested_folders`" in notes) == (not nested)
     for name in ("loop", "4_again", *(["side"] if nested else [])):
         assert str(folder / name) in notes or str(folder / "3_dog" / name) in notes
 
