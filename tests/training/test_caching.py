@@ -148,12 +148,12 @@ def test_another_vae_at_the_same_place_is_noticed(run, encoded, tiny_sd15, monke
 
 
 def test_variants_of_captions_are_encoded_once(run, encoded):
-    changes = {"shuffle_caption": True, "text_cache_variants": 3, "max_train_steps": 3}
+    changes = {"shuffle_caption": True, "text_cache_variants": 3}
     first = run(only_encode=False, **changes)
     assert 8 < sum(map(len, encoded.captions)) <= 24
-    second = run(only_encode=False, **changes)
+    assert len(losses(first)) == 1
+    run(**changes)
     assert encoded.captions == []
-    assert losses(first) == losses(second)
 
 
 def test_random_crops_go_with_cached_latents(run, encoded):
