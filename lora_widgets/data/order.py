@@ -2,12 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import TypeVar
 
 from lora_widgets.data.buckets import Bucket, BucketPlan
 from lora_widgets.data.randomness import rng_for
 from lora_widgets.data.scan import ImageFile
 
 Group = tuple[int, ...]
+Item = TypeVar("Item")
 
 
 def group_by_bucket(plan: BucketPlan, images: Sequence[ImageFile]) -> tuple[Group, ...]:
@@ -35,6 +37,6 @@ def epoch_order(groups: Sequence[Group], *, batch_size: int, seed: int, epoch: i
     return tuple(batches)
 
 
-def chunks(indices: Sequence[int], size: int) -> list[Group]:
+def chunks(items: Sequence[Item], size: int) -> list[tuple[Item, ...]]:
     """Cut a sequence into pieces of ``size``; the last may be shorter."""
-    return [tuple(indices[start : start + size]) for start in range(0, len(indices), size)]
+    return [tuple(items[start : start + size]) for start in range(0, len(items), size)]
