@@ -21,7 +21,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from lora_widgets.config.training_config import TrainingConfig
-from lora_widgets.data.buckets import plan_buckets
+from lora_widgets.data.facts import plan_part
 from lora_widgets.data.scan import scan
 from lora_widgets.demo.config import demo_config
 
@@ -77,9 +77,7 @@ def measure(config: TrainingConfig, pictures: int, rounds: int) -> tuple[float, 
     scanning = best_of(rounds, lambda: scan(config))
     planning = best_of(
         rounds,
-        lambda: plan_buckets(
-            config, found.images, resolution=config.resolution_size, step=config.bucket_step
-        ),
+        lambda: plan_part(config, found.images),
     )
     return scanning, planning
 
