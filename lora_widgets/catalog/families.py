@@ -8,7 +8,8 @@ class FamilyRow:
     """One model family.
 
     ``import_path`` is "module:class", empty while the family is not active. ``bucket_multiple`` is the number
-    of pixels by which bucket sides must be divisible, ``native_size_px`` the side the family was trained at.
+    of pixels by which bucket sides must be divisible, ``native_size_px`` the side the family was trained at,
+    ``numbers_per_caption`` how many numbers the denoiser reads of a short caption.
     """
 
     name: str
@@ -16,6 +17,7 @@ class FamilyRow:
     latent_channels: int
     bucket_multiple: int
     native_size_px: int
+    numbers_per_caption: int
     predicts: str
     import_path: str = ""
     active: bool = False
@@ -29,6 +31,7 @@ _ROWS = (
         latent_channels=4,
         bucket_multiple=64,
         native_size_px=512,
+        numbers_per_caption=77 * 768,
         predicts="noise",
         import_path="lora_widgets.families.sd15:SD15",
         active=True,
@@ -40,6 +43,7 @@ _ROWS = (
         latent_channels=4,
         bucket_multiple=32,
         native_size_px=1024,
+        numbers_per_caption=77 * (768 + 1280) + 1280,
         predicts="noise",
     ),
     FamilyRow(
@@ -48,6 +52,7 @@ _ROWS = (
         latent_channels=16,
         bucket_multiple=64,
         native_size_px=1024,
+        numbers_per_caption=512 * 4096 + 768,
         predicts="velocity",
         aliases=("Flux.1",),
     ),
@@ -57,6 +62,7 @@ _ROWS = (
         latent_channels=16,
         bucket_multiple=32,
         native_size_px=1024,
+        numbers_per_caption=(77 + 256) * 4096 + 2048,
         predicts="velocity",
         aliases=("SD3.5",),
     ),

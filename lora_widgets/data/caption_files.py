@@ -25,9 +25,8 @@ class CaptionNames:
             if ending := self._ending_of(name):
                 self._by_stem[name[: -len(ending)]] = name
 
-    def of(self, picture: str) -> str | None:
-        """Return the name of the caption file of a picture, or None."""
-        stem = picture.rpartition(".")[0]
+    def of(self, stem: str) -> str | None:
+        """Return the name of the caption file of a picture, named without extension, or None."""
         if found := self._by_stem.get(stem):
             return found
         # The disk may know better: on some systems names differ in letter case and are the same.

@@ -106,4 +106,5 @@ def _damage(error: Exception) -> str:
         return (
             f"the file cannot be read ({os.strerror(error.errno)}); check its permissions, or copy it again"
         )
-    return f"the picture is damaged or cut off ({error}); copy it again or delete the file"
+    reason = " ".join(str(error).split())  # some plugins write several lines
+    return f"the picture is damaged or cut off ({reason}); copy it again or delete the file"

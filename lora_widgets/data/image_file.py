@@ -6,7 +6,7 @@ from pathlib import Path
 from lora_widgets.data.subset import Subset
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # a data set can hold a hundred thousand
 class ImageFile:
     """One picture: ``size`` is (width, height) as seen, ``captions`` has at least one line, perhaps empty.
 

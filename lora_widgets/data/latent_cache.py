@@ -5,7 +5,7 @@ and in which direction; the folder of the store says by which VAE. So nothing st
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
@@ -36,7 +36,7 @@ class LatentCache:
 
     def __init__(self, dataset: Dataset, store: TensorStore, hashes: FileHashes | None) -> None:
         self._dataset, self._store, self._hashes = dataset, store, hashes
-        self._contents: list[str] = []
+        self._contents: list[str | None] = [None] * len(dataset.images)
 
     @classmethod
     def in_memory(cls, dataset: Dataset) -> "LatentCache":
@@ -61,25 +61,23 @@ class LatentCache:
         Raises:
             DatasetError: a picture cannot be read.
         """
-        images = self._dataset.images
-        self._contents = []
-        seen: set[str] = set()
+        count = len(self._dataset.images)
         missing, damaged = [], 0
-        for index, image in enumerate(images):
-            if self._hashes and index % REPORT_EVERY == 0:
-                yield index, len(images)
-            self._contents.append(self._hashes.of(image.path) if self._hashes else str(index))
-            for key in self._dataset.latent_keys(index):
-                if (name := self._name(key)) in seen:
-                    continue
-                seen.add(name)
-                state = self._store.state_of(name)
-                damaged += state == "damaged"
-                if state != "whole":
-                    missing.append(key)
-        if self._hashes:
-            self._hashes.save()
-            yield len(images), len(images)
+        if self._store.is_empty:  # then files are read once only, while they are encoded
+            keys = (key for image in range(count) for key in self._different_keys(image))
+            return Missing(tuple(keys), damaged)
+        try:
+            for image in range(count):
+                if image % REPORT_EVERY == 0:
+                    yield image, count
+                for key in self._different_keys(image):
+                    state = self._store.state_of(self._name(key))
+                    damaged += state == "damaged"
+                    if state != "whole":
+                        missing.append(key)
+        finally:
+            self._remember()
+        yield count, count
         return Missing(tuple(missing), damaged)
 
     def fill(
@@ -100,16 +98,19 @@ class LatentCache:
         if not keys:
             return
         groups, done = self._groups(keys, batch_size), 0
-        with (
-            self._store.writing(),
-            Prefetcher(lambda at: self._pixels(groups[at]), start=0, stop=len(groups), ahead=2) as opened,
-        ):
-            for group, pixels in zip(groups, opened, strict=True):
-                latents = encode(pixels).detach().to("cpu", torch.float32)
-                for key, latent in zip(group, latents, strict=True):
-                    self._keep(key, latent)
-                done += len(group)
-                yield done, len(keys)
+        try:
+            with (
+                self._store.writing(),
+                Prefetcher(lambda at: self._pixels(groups[at]), start=0, stop=len(groups), ahead=2) as opened,
+            ):
+                for group, pixels in zip(groups, opened, strict=True):
+                    latents = encode(pixels).detach().to("cpu", torch.float32)
+                    for key, latent in zip(group, latents, strict=True):
+                        self._keep(key, latent)
+                    done += len(group)
+                    yield done, len(keys)
+        finally:
+            self._remember()
 
     def _keep(self, key: LatentKey, latent: Tensor) -> None:
         if not torch.isfinite(latent).all():
@@ -130,18 +131,37 @@ class LatentCache:
         return [group for some in alike.values() for group in chunks(some, batch_size)]
 
     def _pixels(self, group: Sequence[LatentKey]) -> Tensor:
-        pixels = [
-            self._dataset.pixels_of(key.image, crop=self._dataset.cached_crop(key), flip=key.flipped)
-            for key in group
-        ]
-        if self._hashes:
-            for key in group:
+        pixels = []
+        for key in group:
+            self._content_of(key.image)  # before the picture is opened: a change in between is noticed
+            crop = self._dataset.cached_crop(key)
+            pixels.append(self._dataset.pixels_of(key.image, crop=crop, flip=key.flipped))
+            if self._hashes:
                 self._hashes.refuse_changed(self._dataset.images[key.image].path)
         return torch.stack(pixels)
+
+    def _different_keys(self, image: int) -> Iterator[LatentKey]:
+        """Yield the latents of a picture, of crops at the same place only one."""
+        keys = {
+            (self._dataset.cached_crop(key), key.flipped): key for key in self._dataset.latent_keys(image)
+        }
+        yield from keys.values()
+
+    def _content_of(self, image: int) -> str:
+        """Return what tells the content of a picture from others; within one run its index does."""
+        content = self._contents[image]
+        if content is None:
+            content = self._hashes.of(self._dataset.images[image].path) if self._hashes else str(image)
+            self._contents[image] = content
+        return content
+
+    def _remember(self) -> None:
+        if self._hashes:
+            self._hashes.save()
 
     def _name(self, key: LatentKey) -> str:
         """Name a latent by what it is made of: crops at the same place are the same latent."""
         placement, crop = self._dataset.placement_of(key.image), self._dataset.cached_crop(key)
         width, height = placement.bucket.width, placement.bucket.height
-        made_of = (self._contents[key.image], placement.resized, crop, (width, height), key.flipped)
+        made_of = (self._content_of(key.image), placement.resized, crop, (width, height), key.flipped)
         return blake2b(repr(made_of).encode(), digest_size=16).hexdigest()

@@ -63,6 +63,12 @@ class _Children:
     def with_pictures(self) -> dict[str, Tree]:
         return {name: tree for name, tree in self.trees.items() if tree.num_pictures}
 
+    @property
+    def skipped(self) -> tuple[Skipped, ...]:
+        """What cannot be looked at, and what there is in place of pictures."""
+        empty = [tree for tree in self.trees.values() if not tree.num_pictures]
+        return (*self.unreadable, *(skipped for tree in empty for skipped in tree.skipped))
+
 
 def find_layout(folder: Path, settings: LayoutSettings, *, setting: str) -> Layout:
     """Decide between folder mode and flat mode; ``setting`` is what the folder is called in messages.
@@ -80,7 +86,7 @@ def find_layout(folder: Path, settings: LayoutSettings, *, setting: str) -> Layo
         return _folder_mode(top, children, settings, setting=setting)
     if top.pictures or (usable and settings.nested_folders):
         return _flat_mode(top, children, settings, setting=setting)
-    raise DatasetError(_no_pictures(folder, children, settings, setting=setting))
+    raise DatasetError(_no_pictures(top, children, settings, setting=setting))
 
 
 def repeats_of(name: str) -> int | None:
@@ -93,7 +99,8 @@ def tree_notes(tree: Tree) -> list[str]:
     """Say what of the folders below a subset is not used, or used otherwise than their names say."""
     top, *deeper = tree.listings
     notes: list[str] = []
-    if not deeper and (aside := [name for name in top.folders if _holds_pictures(top.folder / name)]):
+    paths = [top.folder / name for name in top.folders if top.folder / name not in tree.repeated]
+    if not deeper and (aside := [path.name for path in paths if _holds_pictures(path)]):
         notes.append(
             f"Pictures in these folders within {top.folder.name} are not used: {named(aside)}. "
             "Turn on `nested_folders` to use them, or move them up."
@@ -153,10 +160,7 @@ def _folder_mode(top: Listing, children: _Children, settings: LayoutSettings, *,
         Source(_subset(top.folder / name, settings), tree) for name, tree in children.with_pictures.items()
     ]
     kept = tuple(source for source in sources if source.subset.repeats > 0)
-    empty = {
-        name: tree for name, tree in children.trees.items() if repeats_of(name) and not tree.num_pictures
-    }
-    unusable = [skipped for tree in empty.values() for skipped in tree.skipped]
+    empty = [name for name, tree in children.trees.items() if repeats_of(name) and not tree.num_pictures]
     notes = [
         *(note for source in sources for note in _subset_notes(source.subset)),
         *_empty_notes(empty),
@@ -164,7 +168,7 @@ def _folder_mode(top: Listing, children: _Children, settings: LayoutSettings, *,
         *(note for source in kept for note in tree_notes(source.tree)),
         *_repeated_notes(children.repeated),
     ]
-    return Layout(kept, (*children.unreadable, *unusable), tuple(notes))
+    return Layout(kept, (*top.skipped, *children.skipped), tuple(notes))
 
 
 def _flat_mode(top: Listing, children: _Children, settings: LayoutSettings, *, setting: str) -> Layout:
@@ -222,9 +226,8 @@ def _subset_notes(subset: Subset) -> list[str]:
     return [f"The folder {name} {reason}, so `num_repeats` ({subset.repeats}) is used."]
 
 
-def _empty_notes(names: Iterable[str]) -> list[str]:
-    listed = named(names)
-    return [f"These folders hold no pictures: {listed}."] if listed else []
+def _empty_notes(names: list[str]) -> list[str]:
+    return [f"These folders hold no pictures: {named(names)}."] if names else []
 
 
 def _loose_notes(pictures: tuple[str, ...], setting: str) -> list[str]:
@@ -245,12 +248,11 @@ def _repeated_notes(repeated: tuple[Path, ...]) -> list[str]:
     ]
 
 
-def _no_pictures(folder: Path, children: _Children, settings: LayoutSettings, *, setting: str) -> str:
+def _no_pictures(top: Listing, children: _Children, settings: LayoutSettings, *, setting: str) -> str:
     kinds = ", ".join(sorted(extension.removeprefix(".") for extension in read_extensions()))
-    message = f"`{setting}` is {folder}, where no pictures were found ({kinds}). "
-    if children.unreadable:
-        reasons = named(f"{skipped.path.name}: {skipped.reason}" for skipped in children.unreadable)
-        message += f"Some folders in it could not be looked at: {reasons}. "
+    message = f"`{setting}` is {top.folder}, where no pictures were found ({kinds}). "
+    if unusable := (*top.skipped, *children.skipped):
+        message += f"What cannot be used: {named(f'{file.path.name}: {file.reason}' for file in unusable)}. "
     if unnumbered := list(children.with_pictures):
         return message + (
             f"Its sub-folders do hold some: {named(unnumbered)}. Set `{setting}` to one of them, or put the "

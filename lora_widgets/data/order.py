@@ -3,11 +3,13 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from lora_widgets.data.buckets import Bucket, BucketPlan
 from lora_widgets.data.randomness import rng_for
 from lora_widgets.data.scan import ImageFile
+
+Item = TypeVar("Item")
 
 
 class BatchSettings(Protocol):
@@ -74,6 +76,6 @@ def filled(indices: Sequence[int], length: int) -> list[int]:
     return [indices[place % len(indices)] for place in range(length)]
 
 
-def chunks(indices: Sequence[int], size: int) -> list[tuple[int, ...]]:
+def chunks(items: Sequence[Item], size: int) -> list[tuple[Item, ...]]:
     """Cut a sequence into pieces of ``size``; the last may be shorter."""
-    return [tuple(indices[start : start + size]) for start in range(0, len(indices), size)]
+    return [tuple(items[start : start + size]) for start in range(0, len(items), size)]

@@ -31,6 +31,7 @@ class _Seen:
     no_caption_file: list[str] = field(default_factory=list)
     empty_caption_files: list[str] = field(default_factory=list)
     opaque: list[str] = field(default_factory=list)
+    same_stem: list[str] = field(default_factory=list)
 
 
 def read_source(source: Source) -> Found:
@@ -45,7 +46,7 @@ def read_source(source: Source) -> Found:
     found, seen = Found(skipped=list(source.tree.skipped)), _Seen()
     for listing in source.tree.listings:
         _read_folder(listing, subset, masks.below(listing) if masks else {}, found, seen)
-    found.notes += [*_same_stem_notes(found.images), *_caption_notes(seen, subset)]
+    found.notes += [*_same_stem_notes(seen.same_stem), *_caption_notes(seen, subset)]
     if mask_folder and masks:
         found.notes += mask_notes(mask_folder, found.images)
     if subset.settings.alpha_mask:
@@ -57,10 +58,11 @@ def _read_folder(
     listing: Listing, subset: Subset, masks: Mapping[str, Path], found: Found, seen: _Seen
 ) -> None:
     """Add what one folder holds to ``found`` and ``seen``."""
+    by_stem: defaultdict[str, list[str]] = defaultdict(list)
     captions = CaptionNames(listing.folder, listing.files, subset.settings.caption_extension)
     for name in listing.pictures:
-        path, mask = listing.folder / name, masks.get(name.rpartition(".")[0])
-        caption = captions.of(name)
+        stem = name.rpartition(".")[0]
+        path, mask, caption = listing.folder / name, masks.get(stem), captions.of(stem)
         try:
             header = read_header(path)
             lines = read_caption(listing.folder / caption) if caption else ()
@@ -75,8 +77,10 @@ def _read_folder(
             seen.empty_caption_files.append(caption)
         if not header.has_alpha:
             seen.opaque.append(name)
+        by_stem[stem].append(name)
         text = lines or (subset.class_tokens,)
         found.images.append(ImageFile(path, header.size, text, subset.repeats, subset, mask))
+    seen.same_stem += [" and ".join(names) for names in by_stem.values() if len(names) > 1]
 
 
 def _check_mask(mask: Path) -> None:
@@ -86,11 +90,7 @@ def _check_mask(mask: Path) -> None:
         raise DatasetError(f"its mask {mask.name} cannot be used: {error}") from error
 
 
-def _same_stem_notes(images: list[ImageFile]) -> list[str]:
-    by_stem: defaultdict[tuple[Path, str], list[str]] = defaultdict(list)
-    for image in images:
-        by_stem[image.path.parent, image.path.stem].append(image.path.name)
-    same = [" and ".join(names) for names in by_stem.values() if len(names) > 1]
+def _same_stem_notes(same: list[str]) -> list[str]:
     if not same:
         return []
     return [

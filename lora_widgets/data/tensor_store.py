@@ -41,6 +41,11 @@ class Missing(NamedTuple, Generic[Key]):
 class TensorStore(Protocol):
     """Where a cache keeps its tensors; they are on the CPU."""
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no group can be there."""
+        ...
+
     def state_of(self, name: str) -> State:
         """Tell whether a group is there, and readable to its last byte."""
         ...
@@ -77,6 +82,11 @@ class MemoryStore:
     def __init__(self) -> None:
         self._groups: dict[str, dict[str, Tensor]] = {}
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether no group is there."""
+        return not self._groups
+
     def state_of(self, name: str) -> State:
         """Tell whether a group is there."""
         return "whole" if name in self._groups else "absent"
@@ -104,6 +114,11 @@ class DiskStore:
         self._shard: _NewShard | None = None
         for index in sorted(folder.glob("*.index")):
             self._places.update(_read_index(index))
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no group can be there."""
+        return not self._places
 
     def state_of(self, name: str) -> State:
         """Tell whether a group is there, and readable to its last byte; reads all of it."""

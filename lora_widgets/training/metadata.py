@@ -6,7 +6,6 @@ user's computer and secrets never get in.
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -18,6 +17,7 @@ from lora_widgets.config.steps import StepPlan
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.data.buckets import BucketPlan
 from lora_widgets.data.scan import Scan
+from lora_widgets.training.dataset_metadata import describe_dataset
 
 CONFIG_KEY = "lora_widgets.config"
 _MINIMAL = (
@@ -47,7 +47,7 @@ class RunFacts:
 def describe(facts: RunFacts, *, step: int, epoch: int, finished_at: float | None) -> dict[str, str]:
     """Return the metadata of weights saved after ``step`` steps; the minimal set with ``no_metadata``."""
     full = _network(facts) | _training(facts, step=step, epoch=epoch, finished_at=finished_at)
-    full |= _dataset(facts) | _noise(facts) | _own(facts.config)
+    full |= describe_dataset(facts.config, facts.scan, facts.buckets) | _noise(facts) | _own(facts.config)
     full |= {k: v for k, v in facts.identity.items() if k.startswith("ss_")}
     chosen = {key: full[key] for key in _MINIMAL} if facts.config.no_metadata else full
     return chosen | _modelspec(facts)
@@ -96,8 +96,6 @@ def _training(facts: RunFacts, *, step: int, epoch: int, finished_at: float | No
             "ss_learning_rate": config.unet_lr,
             "ss_unet_lr": config.unet_lr if config.trains_unet else None,
             "ss_text_encoder_lr": config.text_encoder_lr if config.trains_text_encoder else None,
-            "ss_num_train_images": steps.images,
-            "ss_num_reg_images": 0,
             "ss_num_batches_per_epoch": steps.batches_per_epoch,
             "ss_num_epochs": steps.epochs,
             "ss_epoch": epoch,
@@ -137,56 +135,6 @@ def _noise(facts: RunFacts) -> dict[str, str]:
             "ss_ip_noise_gamma": config.ip_gamma,
         }
     )
-
-
-def _dataset(facts: RunFacts) -> dict[str, str]:
-    config, images = facts.config, facts.scan.images
-    repeats = {image.folder: image.repeats for image in images}
-    counts = Counter(image.folder for image in images)
-    directories = {f: {"n_repeats": repeats[f], "img_count": counts[f]} for f in repeats}
-    return _text(
-        {
-            "ss_batch_size_per_device": config.train_batch_size,
-            "ss_total_batch_size": config.train_batch_size * config.gradient_accumulation_steps,
-            "ss_resolution": config.resolution_size,
-            "ss_flip_aug": config.flip_aug,
-            "ss_random_crop": config.random_crop,
-            "ss_shuffle_caption": config.shuffle_caption,
-            "ss_keep_tokens": config.keep_tokens,
-            "ss_caption_dropout_rate": config.caption_dropout_rate,
-            "ss_caption_dropout_every_n_epochs": config.caption_dropout_every_n_epochs,
-            "ss_caption_tag_dropout_rate": config.caption_tag_dropout_rate,
-            "ss_enable_bucket": config.enable_bucket,
-            "ss_bucket_no_upscale": config.bucket_no_upscale,
-            "ss_min_bucket_reso": config.min_bucket_reso,
-            "ss_max_bucket_reso": config.max_bucket_reso,
-            "ss_dataset_dirs": json.dumps(directories),
-            "ss_tag_frequency": json.dumps(_tag_frequency(facts.scan)),
-            "ss_bucket_info": json.dumps(_bucket_info(facts)),
-        }
-    )
-
-
-def _tag_frequency(scan: Scan) -> dict[str, dict[str, int]]:
-    """Count the comma-separated tags of each folder, once a picture."""
-    found: dict[str, Counter[str]] = {}
-    for image in scan.images:
-        tags = (tag.strip().lower() for tag in image.captions[0].split(","))
-        found.setdefault(image.folder, Counter()).update(tag for tag in tags if tag)
-    return {folder: dict(counter) for folder, counter in found.items()}
-
-
-def _bucket_info(facts: RunFacts) -> dict[str, object]:
-    placed = list(zip(facts.buckets.placements, facts.scan.images, strict=True))
-    counts = Counter(dict.fromkeys(facts.buckets.buckets, 0))
-    for placement, image in placed:
-        counts[placement.bucket] += image.repeats
-    errors = [abs(i.size[0] / i.size[1] - p.bucket.width / p.bucket.height) for p, i in placed]
-    listed = {
-        str(number): {"resolution": [bucket.width, bucket.height], "count": count}
-        for number, (bucket, count) in enumerate(counts.items())
-    }
-    return {"buckets": listed, "mean_img_ar_error": sum(errors) / len(errors)}
 
 
 def _own(config: TrainingConfig) -> dict[str, str]:

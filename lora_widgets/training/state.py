@@ -32,6 +32,7 @@ _IDENTITY = (
     "seed",
     "resolution",
     "train_batch_size",
+    "partial_batches",
     "gradient_accumulation_steps",
 )
 """Settings that make a run the run it is: with another value, going on would not be a continuation."""

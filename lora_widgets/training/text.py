@@ -70,10 +70,10 @@ class CachedText:
             return
         done = 0
         with self._store.writing():
-            for batch in chunks(range(len(captions)), batch_size):
-                embedding = live.frozen([captions[index] for index in batch]).to("cpu")
-                for row, index in enumerate(batch):
-                    self._store.write(_name(captions[index]), _tensors(embedding.index([row])))
+            for batch in chunks(captions, batch_size):
+                embedding = live.frozen(batch).to("cpu")
+                for row, caption in enumerate(batch):
+                    self._store.write(_name(caption), _tensors(embedding.index([row])))
                 done += len(batch)
                 yield done, len(captions)
 

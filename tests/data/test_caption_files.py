@@ -6,7 +6,7 @@ from lora_widgets.errors import DatasetError
 
 def caption_of(folder, picture, extension=".txt"):
     files = [path.name for path in folder.iterdir() if path.is_file()]
-    return CaptionNames(folder, files, extension).of(picture)
+    return CaptionNames(folder, files, extension).of(picture.removesuffix(".png"))
 
 
 def test_lines_are_stripped_and_empty_ones_go(tmp_path):
@@ -37,7 +37,7 @@ def test_extensions_may_have_several_dots(tmp_path):
 
 def test_disk_that_ignores_letter_case_is_asked(tmp_path):
     (tmp_path / "a.txt").touch()
-    assert CaptionNames(tmp_path, ["A.txt"], ".txt").of("a.png") == "a.txt"
+    assert CaptionNames(tmp_path, ["A.txt"], ".txt").of("a") == "a.txt"
 
 
 def test_byte_order_mark_is_no_part_of_the_first_tag(tmp_path):

@@ -159,11 +159,19 @@ def test_a_picture_that_moves_keeps_its_latents(make_dataset, tmp_path):
     assert encode.pictures == 0
 
 
-def test_a_picture_that_changes_while_it_is_encoded_is_refused(make_dataset, tmp_path):
+def test_a_picture_that_changes_while_it_is_encoded_is_refused(make_dataset, tmp_path, monkeypatch):
     dataset = make_dataset()
     cache = on_disk(dataset, tmp_path)
     missing = finished(cache.look_up())
-    (tmp_path / "pictures" / "3.png").touch()
+    read = dataset.pixels_of
+
+    def read_and_edit(image, **how):
+        pixels = read(image, **how)
+        if image == 3:
+            dataset.images[3].path.touch()
+        return pixels
+
+    monkeypatch.setattr(dataset, "pixels_of", read_and_edit)
     with pytest.raises(DatasetError, match=r"3\.png changed while"):
         list(cache.fill(missing.keys, Encoder(), batch_size=1))
 
@@ -186,6 +194,25 @@ def test_damaged_latents_are_counted_and_encoded_again_once(make_dataset, tmp_pa
     again = on_disk(dataset, tmp_path)
     assert finished(again.look_up()) == ((), 0)
     assert all(torch.equal(again[key], latent) for key, latent in expected.items())
+
+
+def test_nothing_is_read_ahead_for_an_empty_cache(make_dataset, tmp_path, monkeypatch):
+    cache = on_disk(make_dataset(), tmp_path)
+    monkeypatch.setattr("lora_widgets.data.file_hashes.hash_file", lambda path: pytest.fail(f"reads {path}"))
+    assert list(cache.look_up()) == []
+
+
+def test_hashes_are_remembered_when_looking_up_is_stopped(make_dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr("lora_widgets.data.latent_cache.REPORT_EVERY", 1)
+    fill(on_disk(make_dataset(), tmp_path), Encoder())
+    for file in (tmp_path / "cache" / "files").iterdir():
+        file.unlink()
+    looking = on_disk(make_dataset(), tmp_path).look_up()
+    for _ in range(4):
+        next(looking)
+    looking.close()
+    (file,) = (tmp_path / "cache" / "files").iterdir()
+    assert len(file.read_text().splitlines()) == 3
 
 
 def test_what_was_encoded_before_a_stop_is_not_encoded_again(make_dataset, tmp_path):

@@ -99,6 +99,7 @@ def test_links_back_to_the_data_set_give_no_picture_twice(fill, make_settings, m
     result = scan(make_settings(train_data_dir=str(folder), nested_folders=nested))
     assert found(result) == [("2_cat.png", 2), ("3_dog.png", 3)]
     notes = " ".join(result.notes)
+    assert ("Turn on `nested_folders`" in notes) == (not nested)
     for name in ("loop", "4_again", *(["side"] if nested else [])):
         assert str(folder / name) in notes or str(folder / "3_dog" / name) in notes
 
@@ -117,7 +118,7 @@ def test_unreadable_folder_costs_only_itself(fill, make_settings, deny):
     assert found(result) == [("1_cat.png", 1)]
     assert [skipped.path.name for skipped in result.skipped] == ["2_dog"]
     deny(folder / "1_cat")
-    with pytest.raises(DatasetError, match=r"could not be looked at: 1_cat: the folder cannot be listed"):
+    with pytest.raises(DatasetError, match=r"What cannot be used: 1_cat: the folder cannot be listed"):
         scan(make_settings(train_data_dir=str(folder)))
     deny(folder)
     with pytest.raises(
@@ -129,9 +130,12 @@ def test_unreadable_folder_costs_only_itself(fill, make_settings, deny):
 def test_unusable_files_of_a_folder_without_pictures_are_named(fill, make_settings, make_picture):
     folder = fill("1_cat")
     make_picture(folder / "2_dog" / "moving.gif")
+    make_picture(folder / "loose.gif")
     result = scan(make_settings(train_data_dir=str(folder)))
-    assert [skipped.path.name for skipped in result.skipped] == ["moving.gif"]
+    assert [skipped.path.name for skipped in result.skipped] == ["loose.gif", "moving.gif"]
     assert "hold no pictures: 2_dog" in result.notes[0]
+    with pytest.raises(DatasetError, match=r"What cannot be used: moving\.gif: \.gif pictures are not read"):
+        scan(make_settings(train_data_dir=str(folder / "2_dog")))
 
 
 def test_long_lists_of_names_are_cut():

@@ -86,6 +86,14 @@ def test_latents_are_scaled_float32_and_depend_on_the_generator_alone(sd15):
     assert not torch.equal(latents, sd15.encode_images(pixels, generator=seeded(2)))
 
 
+def test_each_picture_can_have_noise_of_its_own(sd15):
+    pixels = torch.rand(2, 3, 64, 48, generator=seeded()) * 2 - 1
+    both = sd15.encode_images(pixels, generator=[seeded(1), seeded(2)])
+    for row, seed in enumerate((1, 2)):
+        alone = sd15.encode_images(pixels[row : row + 1], generator=seeded(seed))
+        torch.testing.assert_close(both[row : row + 1], alone)
+
+
 def test_latents_are_those_of_diffusers_times_the_scale(sd15):
     pixels = torch.rand(1, 3, 64, 64, generator=seeded()) * 2 - 1
     with torch.no_grad():
@@ -143,3 +151,29 @@ def test_using_a_part_that_is_not_loaded_is_a_clear_mistake(open_tiny):
 def test_a_clip_skip_beyond_the_text_encoder_is_refused_before_loading(open_tiny):
     with pytest.raises(ModelError, match=r"`clip_skip` is 9, but the text encoder has \d+ layers"):
         open_tiny(clip_layers_skipped=9)
+
+
+def test_a_fingerprint_tells_weights_formats_and_vocabularies_apart(open_tiny):
+    family = open_tiny()
+    family.load_vae("cpu", torch.float32)
+    family.load_text_encoder("cpu", torch.float32)
+    before = {part: family.fingerprint(part) for part in ("vae", "text_encoder")}
+    again = open_tiny()
+    again.load_vae("cpu", torch.float32)
+    again.load_text_encoder("cpu", torch.float32)
+    assert {part: again.fingerprint(part) for part in before} == before
+    family.vae.decoder.conv_out.bias[0] += 1
+    family.tokenizer.add_tokens(["blixo"])
+    again.vae.to(torch.bfloat16)
+    again.text_encoder.to(torch.float16)
+    changed = [one.fingerprint(part) for one in (family, again) for part in before]
+    assert len({*before.values(), *changed}) == 6
+
+
+def test_the_autoencoder_can_turn_to_full_precision(open_tiny):
+    family = open_tiny(no_half_vae=False)
+    family.load_vae("cpu", torch.bfloat16)
+    assert family.use_float32_vae()
+    assert family.vae.dtype == torch.float32
+    assert not family.use_float32_vae()
+    assert family.encode_images(torch.zeros(1, 3, 64, 64), generator=seeded()).isfinite().all()

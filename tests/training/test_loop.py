@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file
 
+from lora_widgets.catalog.partial_batches import PARTIAL_BATCHES
 from lora_widgets.config.findings import Facts, check
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.data.facts import facts_for
@@ -177,16 +178,22 @@ def quick_family(tiny_sd15):  # noqa: C901 - a stand-in of many small methods
     accumulation=st.integers(1, 4),
     epochs=st.integers(1, 3),
     max_steps=st.sampled_from([0, 0, 1, 5, 9]),
+    partial=st.sampled_from(list(PARTIAL_BATCHES)),
+    regular=st.integers(0, 2),
 )
 @settings(max_examples=50)
 def test_steps_shown_are_steps_run(
-    tmp_path_factory, quick_family, images, batch, accumulation, epochs, max_steps
+    tmp_path_factory, quick_family, images, batch, accumulation, epochs, max_steps, partial, regular
 ):
     root = tmp_path_factory.mktemp("shown")
     for number, (width, height, repeats) in enumerate(images):
         folder = root / "pictures" / f"{repeats}_thing"
         folder.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (width, height), (number, 0, 0)).save(folder / f"{number}.png")
+    for number in range(regular):
+        folder = root / "regular" / "1_thing"
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (90, 70 + 60 * number), (0, number, 0)).save(folder / f"{number}.png")
     config = TrainingConfig(
         project_name="shown",
         model_type="SD1.5",
@@ -196,7 +203,9 @@ def test_steps_shown_are_steps_run(
         resolution=128,
         min_bucket_reso=64,
         max_bucket_reso=256,
+        reg_data_dir=str(root / "regular") if regular else None,
         train_batch_size=batch,
+        partial_batches=partial,
         gradient_accumulation_steps=accumulation,
         max_train_epochs=epochs,
         max_train_steps=max_steps,

@@ -8,6 +8,7 @@ USUAL_VARIANTS = 10
 USUAL_CROPS = 5
 PIXELS_PER_LATENT = 8 * 8
 BYTES_PER_NUMBER = 4
+TOKENS_PER_WINDOW = 75
 MUCH_OF_THE_MEMORY = 0.5
 
 
@@ -127,6 +128,25 @@ def latents_fill_the_memory(now: Situation) -> Advice | None:
     )
 
 
+@rule(Severity.WARNING, "cache_text_encoder_outputs", "cache_text_encoder_outputs_to_disk")
+def captions_fill_the_memory(now: Situation) -> Advice | None:
+    """Encoded captions, too, need memory."""
+    config, dataset, free = now.config, now.facts.dataset, now.facts.free_memory_bytes
+    to_disk = config.cache_text_encoder_outputs_to_disk
+    if not config.text_is_cached or to_disk or dataset is None or free is None:
+        return None
+    variants = config.text_cache_variants if _captions_vary(config) else 1
+    needed = dataset.images * variants * _caption_bytes(config)
+    if needed <= MUCH_OF_THE_MEMORY * free:
+        return None
+    return Advice(
+        f"Caching the captions of {dataset.images} pictures takes up to {_gigabytes(needed)} of memory, and "
+        f"{_gigabytes(free)} are free.",
+        "Turn `cache_text_encoder_outputs_to_disk` on: then they are read from the disk when needed.",
+        change(cache_text_encoder_outputs_to_disk=True),
+    )
+
+
 @rule(Severity.NOTE, "latent_cache_crops", "random_crop", "cache_latents")
 def crops_of_nothing(now: Situation) -> Advice | None:
     """Only random crops of cached latents are counted."""
@@ -223,6 +243,11 @@ def _latent_bytes(config: TrainingConfig) -> int:
     width, height = config.resolution_size
     channels = FAMILIES[config.model_type].latent_channels
     return channels * (width * height // PIXELS_PER_LATENT) * BYTES_PER_NUMBER
+
+
+def _caption_bytes(config: TrainingConfig) -> int:
+    windows = config.max_token_length // TOKENS_PER_WINDOW
+    return FAMILIES[config.model_type].numbers_per_caption * windows * BYTES_PER_NUMBER
 
 
 def _gigabytes(count: float) -> str:
