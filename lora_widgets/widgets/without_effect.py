@@ -43,6 +43,36 @@ IDLE = (
         "not used with {bucket_no_upscale}",
     ),
     Idle(
+        ("bucket_reso_steps",),
+        lambda config: config.sdxl_bucket_optimization,
+        "{sdxl_bucket_optimization} sets the step",
+    ),
+    Idle(
+        ("train_data_dir", "reg_data_dir"),
+        lambda config: bool(config.dataset_config),
+        "{dataset_config} names the folders",
+    ),
+    Idle(
+        ("prior_loss_weight",),
+        lambda config: not (config.reg_data_dir or config.dataset_config),
+        "acts only with {reg_data_dir}",
+    ),
+    Idle(
+        ("latent_cache_crops",),
+        lambda config: not ((config.random_crop or config.dataset_config) and config.latents_are_cached),
+        "acts only with {random_crop} and cached latents",
+    ),
+    Idle(
+        ("text_cache_variants", "text_encoder_batch_size"),
+        lambda config: not config.text_is_cached,
+        "acts only with {cache_text_encoder_outputs}",
+    ),
+    Idle(
+        ("cache_dir",),
+        lambda config: not (config.cache_latents_to_disk or config.cache_text_encoder_outputs_to_disk),
+        "nothing is cached on disk",
+    ),
+    Idle(
         ("keep_tokens",),
         lambda config: not (config.shuffle_caption or config.caption_tag_dropout_rate > 0),
         "tags are neither shuffled nor dropped",

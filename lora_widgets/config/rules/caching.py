@@ -151,7 +151,8 @@ def captions_fill_the_memory(now: Situation) -> Advice | None:
 def crops_of_nothing(now: Situation) -> Advice | None:
     """Only random crops of cached latents are counted."""
     config = now.config
-    if config.latent_cache_crops == 1 or (config.random_crop and config.latents_are_cached):
+    cut_at_random = config.random_crop or config.dataset_config  # a folder of the file may be
+    if config.latent_cache_crops == 1 or (cut_at_random and config.latents_are_cached):
         return None
     reason = "latents are not cached" if config.random_crop else "pictures are not cut at random"
     return Advice(f"`latent_cache_crops` is {config.latent_cache_crops}, but {reason}: it has no effect.")
@@ -161,7 +162,8 @@ def crops_of_nothing(now: Situation) -> Advice | None:
 def variants_of_nothing(now: Situation) -> Advice | None:
     """Only cached captions that vary have variants."""
     config = now.config
-    if config.text_cache_variants == 1 or (config.text_is_cached and _captions_vary(config)):
+    vary = _captions_vary(config) or config.dataset_config  # those of a folder of the file may
+    if config.text_cache_variants == 1 or (config.text_is_cached and vary):
         return None
     reason = "captions do not vary" if config.text_is_cached else "the text encoder is not cached"
     return Advice(f"`text_cache_variants` is {config.text_cache_variants}, but {reason}: it has no effect.")
