@@ -10,36 +10,12 @@ from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Protocol
 
-from lora_widgets.data.scan import ImageFile, Skipped
+from lora_widgets.data.image_file import ImageFile, Skipped
+from lora_widgets.data.part_settings import BucketSettings
 from lora_widgets.errors import DatasetError
 
 Size = tuple[int, int]
-
-
-class BucketSettings(Protocol):
-    """The settings of bucketing."""
-
-    @property
-    def enable_bucket(self) -> bool:
-        """Off: every picture goes to the one size given by the resolution."""
-        ...
-
-    @property
-    def min_bucket_reso(self) -> int:
-        """Shortest side of a bucket; rounded down to the step."""
-        ...
-
-    @property
-    def max_bucket_reso(self) -> int:
-        """Longest side of a bucket; rounded up to the step."""
-        ...
-
-    @property
-    def bucket_no_upscale(self) -> bool:
-        """Derive each bucket from the picture, which is only ever made smaller."""
-        ...
 
 
 @dataclass(frozen=True, order=True)

@@ -11,10 +11,11 @@ from torch import Tensor
 
 from lora_widgets.data.buckets import BucketPlan, Placement
 from lora_widgets.data.captions import captions_drop, captions_vary
+from lora_widgets.data.image_file import ImageFile
 from lora_widgets.data.images import Offset, open_alpha, open_image, open_mask, place, place_mask
-from lora_widgets.data.order import BatchSettings, epoch_order, group_by_bucket
+from lora_widgets.data.order import epoch_order, group_by_bucket
+from lora_widgets.data.part_settings import BatchSettings
 from lora_widgets.data.randomness import rng_for
-from lora_widgets.data.scan import ImageFile
 from lora_widgets.data.showing import CaptionDraws, Showing
 from lora_widgets.data.subset import SubsetSettings
 from lora_widgets.errors import DatasetError

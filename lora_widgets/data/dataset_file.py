@@ -28,7 +28,8 @@ from lora_widgets.data.dataset_keys import (
 from lora_widgets.data.image_file import Skipped
 from lora_widgets.data.layout import Layout, Source, named, prefix_note, tree_notes
 from lora_widgets.data.listing import Tree, list_alone, list_tree
-from lora_widgets.data.subset import PartSettings, Subset
+from lora_widgets.data.part_settings import PartSettings
+from lora_widgets.data.subset import Subset
 from lora_widgets.errors import DatasetError
 
 GENERAL, DATASETS, SUBSETS = "general", "datasets", "subsets"

@@ -11,13 +11,14 @@ from lora_widgets.data.buckets import (
     plan_buckets,
     set_too_small_aside,
 )
+from lora_widgets.data.image_file import ImageFile, Skipped
 from lora_widgets.data.layout import named
 from lora_widgets.data.long_captions import long_captions
 from lora_widgets.data.merge import merge_small_buckets
 from lora_widgets.data.order import group_by_bucket
+from lora_widgets.data.part_settings import PartSettings
 from lora_widgets.data.regularisation import balance
-from lora_widgets.data.scan import ImageFile, Scan, ScanSettings, Skipped, scan
-from lora_widgets.data.subset import PartSettings
+from lora_widgets.data.scan import Scan, ScanSettings, scan
 from lora_widgets.errors import DatasetError
 
 SENTENCE_WORDS = 8

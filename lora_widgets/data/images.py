@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from lora_widgets.data.buckets import Placement
+from lora_widgets.data.colours import as_rgb
 from lora_widgets.data.headers import UNREADABLE
 from lora_widgets.errors import DatasetError
 
@@ -24,7 +25,7 @@ def open_image(path: Path) -> Image.Image:
     Raises:
         DatasetError: the file is gone or damaged.
     """
-    return _opened(path, _rgb)
+    return _opened(path, as_rgb)
 
 
 def open_mask(path: Path) -> Image.Image:
@@ -33,7 +34,7 @@ def open_mask(path: Path) -> Image.Image:
     Raises:
         DatasetError: the file is gone or damaged.
     """
-    return _opened(path, lambda picture: _rgb(picture).getchannel("R"))
+    return _opened(path, lambda picture: as_rgb(picture).getchannel("R"))
 
 
 def open_alpha(path: Path) -> Image.Image | None:
@@ -84,14 +85,3 @@ def _alpha(picture: Image.Image) -> Image.Image | None:
     if not picture.has_transparency_data:
         return None
     return picture.convert("RGBA").getchannel("A")
-
-
-def _rgb(picture: Image.Image) -> Image.Image:
-    if picture.mode.startswith("I"):
-        # Pillow clips 16-bit greys to white instead of scaling them.
-        greys = numpy.asarray(picture).astype(numpy.float32) / 257.0
-        return Image.fromarray(greys.clip(0, 255).round().astype(numpy.uint8)).convert("RGB")
-    if picture.mode == "P" and "transparency" in picture.info:
-        # Straight to RGB, Pillow warns about palettes with transparency; the colours are the same.
-        picture = picture.convert("RGBA")
-    return picture.convert("RGB")

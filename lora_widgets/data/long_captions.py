@@ -8,7 +8,7 @@ from typing import Any
 from lora_widgets.config.captions import MAX_TOKENS, TOKENS_PER_WINDOW
 from lora_widgets.config.facts import LongCaption
 from lora_widgets.data.captions import CaptionSettings, compose_kept
-from lora_widgets.data.scan import ImageFile
+from lora_widgets.data.image_file import ImageFile
 from lora_widgets.data.tokens import find_tokenizer, token_starts
 
 SHOWN_LENGTH = 40

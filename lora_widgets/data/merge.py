@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lora_widgets.data.buckets import Bucket, BucketPlan, Placement, Size, chooser, cover
-from lora_widgets.data.scan import ImageFile
+from lora_widgets.data.image_file import ImageFile
 
 
 def merge_small_buckets(

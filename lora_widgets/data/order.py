@@ -3,27 +3,14 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from lora_widgets.data.buckets import Bucket, BucketPlan
+from lora_widgets.data.image_file import ImageFile
+from lora_widgets.data.part_settings import BatchSettings
 from lora_widgets.data.randomness import rng_for
-from lora_widgets.data.scan import ImageFile
 
 Item = TypeVar("Item")
-
-
-class BatchSettings(Protocol):
-    """The settings of batches."""
-
-    @property
-    def train_batch_size(self) -> int:
-        """Pictures per batch."""
-        ...
-
-    @property
-    def fills_batches(self) -> bool:
-        """Show some pictures once more where a batch would be smaller."""
-        ...
 
 
 @dataclass(frozen=True)

@@ -14,12 +14,10 @@ from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.data.dataset_file import read_dataset_file
 from lora_widgets.data.image_file import ImageFile, Skipped
 from lora_widgets.data.layout import Layout, LayoutSettings, find_layout, named
+from lora_widgets.data.part_settings import PartSettings
 from lora_widgets.data.regularisation import balance
 from lora_widgets.data.source import read_source
-from lora_widgets.data.subset import PartSettings
 from lora_widgets.errors import DatasetError
-
-__all__ = ["ImageFile", "Scan", "ScanSettings", "Skipped", "scan"]
 
 DEMO = "demo"
 

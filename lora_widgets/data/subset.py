@@ -46,55 +46,6 @@ class SubsetSettings(CaptionSettings, Protocol):
         ...
 
 
-class PartSettings(SubsetSettings, Protocol):
-    """The settings that all subsets of a part share, beside those that a subset may change."""
-
-    @property
-    def resolution_size(self) -> tuple[int, int]:
-        """Width and height whose area the buckets keep to."""
-        ...
-
-    @property
-    def train_batch_size(self) -> int:
-        """Pictures per batch."""
-        ...
-
-    @property
-    def fills_batches(self) -> bool:
-        """Show some pictures once more where a batch would be smaller."""
-        ...
-
-    @property
-    def merges_buckets(self) -> bool:
-        """Move pictures out of buckets that never fill a batch."""
-        ...
-
-    @property
-    def enable_bucket(self) -> bool:
-        """Off: every picture goes to the one size given by the resolution."""
-        ...
-
-    @property
-    def min_bucket_reso(self) -> int:
-        """Shortest side of a bucket."""
-        ...
-
-    @property
-    def max_bucket_reso(self) -> int:
-        """Longest side of a bucket."""
-        ...
-
-    @property
-    def bucket_no_upscale(self) -> bool:
-        """Never enlarge a picture."""
-        ...
-
-    @property
-    def bucket_step(self) -> int:
-        """Sides of buckets are multiples of this."""
-        ...
-
-
 @dataclass(frozen=True)
 class Subset:
     """One folder of pictures.

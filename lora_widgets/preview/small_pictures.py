@@ -5,9 +5,9 @@ import io
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy
 from PIL import Image, ImageOps
 
+from lora_widgets.data.colours import as_rgb
 from lora_widgets.data.headers import UNREADABLE
 from lora_widgets.preview.likeness import Measures, measure
 
@@ -44,7 +44,7 @@ def open_small(path: Path) -> Image.Image:
     """
     with Image.open(path) as picture:
         picture.draft("RGB", (MEASURED_SIDE, MEASURED_SIDE))
-        small = _rgb(ImageOps.exif_transpose(picture))
+        small = as_rgb(ImageOps.exif_transpose(picture))
     small.thumbnail((MEASURED_SIDE, MEASURED_SIDE), Image.Resampling.BILINEAR, reducing_gap=2.0)
     return small
 
@@ -56,13 +56,3 @@ def data_url(picture: Image.Image, side: int) -> str:
     content = io.BytesIO()
     shown.save(content, "JPEG", quality=JPEG_QUALITY)
     return f"data:image/jpeg;base64,{base64.b64encode(content.getvalue()).decode('ascii')}"
-
-
-def _rgb(picture: Image.Image) -> Image.Image:
-    """Convert as `data.images` does, which needs torch: 16-bit greys are scaled, transparency is ignored."""
-    if picture.mode.startswith("I"):
-        greys = numpy.asarray(picture).astype(numpy.float32) / 257.0
-        return Image.fromarray(greys.clip(0, 255).round().astype(numpy.uint8)).convert("RGB")
-    if picture.mode == "P" and "transparency" in picture.info:
-        picture = picture.convert("RGBA")
-    return picture.convert("RGB")

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from lora_widgets.data.scan import ImageFile
+from lora_widgets.data.image_file import ImageFile
 from lora_widgets.data.subset import Subset
 
 

@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from lora_widgets.data.captions import compose_kept
 from lora_widgets.data.facts import facts_for
+from lora_widgets.data.image_file import ImageFile
 from lora_widgets.data.long_captions import full_caption, long_captions
-from lora_widgets.data.scan import ImageFile
 from lora_widgets.data.subset import Subset
 from lora_widgets.data.tokens import count_tokens, find_tokenizer
 

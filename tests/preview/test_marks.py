@@ -8,7 +8,7 @@ import pytest
 from PIL import Image, ImageFilter
 from preview_folder import draw
 
-from lora_widgets.data.scan import ImageFile
+from lora_widgets.data.image_file import ImageFile
 from lora_widgets.preview.dry_run import all_badges, dry_run
 from lora_widgets.preview.marks import Mark, badges_at_once, compare, enlargement
 from lora_widgets.preview.small_pictures import Look, look_at
