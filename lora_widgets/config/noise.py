@@ -22,13 +22,13 @@ class NoiseAndLoss(Section, tab=Tab.ADVANCED, group="Noise and loss"):
     files say. Needed for v models whose files do not say it."""
 
     min_timestep: Annotated[
-        int, Field(ge=0, le=999), Ui("First step of noise"), OnlyWhen("model_type", "SD1.5", "SDXL", "SD3")
+        int, Field(ge=0, le=999), Ui("Min timestep"), OnlyWhen("model_type", "SD1.5", "SDXL", "SD3")
     ] = 0
     """Least noise that is trained: 0 is nearly none, 999 nearly nothing else. Larger leaves out the detail of
     pictures; 0 is usual."""
 
     max_timestep: Annotated[
-        int, Field(ge=1, le=1000), Ui("End of noise"), OnlyWhen("model_type", "SD1.5", "SDXL", "SD3")
+        int, Field(ge=1, le=1000), Ui("Max timestep"), OnlyWhen("model_type", "SD1.5", "SDXL", "SD3")
     ] = 1000
     """Noise from which on nothing is trained; the step itself is left out, unless min_timestep is the same.
     Smaller leaves out the composition of pictures; 1000 is usual."""
@@ -47,7 +47,7 @@ class NoiseAndLoss(Section, tab=Tab.ADVANCED, group="Noise and loss"):
     composition over detail, as Min-SNR does; use one of the two."""
 
     scale_v_pred_loss_like_noise_pred: Annotated[bool, Ui("V loss like noise loss"), _NOISE_OR_V] = False
-    """Weight the steps of noise in v-prediction as noise prediction would. Lets detail count more; only with
+    """Weight the steps of noise in v-prediction as noise prediction would. Lets detail count more; needs
     v_parameterization."""
 
     v_pred_like_loss: Annotated[float, Field(ge=0, le=10), Ui("V-like loss"), _NOISE_OR_V] = 0.0
@@ -163,11 +163,12 @@ class FlowMatching(Section, tab=Tab.ADVANCED, group="Noise and loss"):
     weighting_scheme: Annotated[str, OneOf(WEIGHTING_SCHEMES), Ui("Weighting of noise"), _FLOW, NotYet()] = (
         "uniform"
     )
-    """Which strengths of noise count more: by coming more often (logit_normal, mode) or by weighing more
-    (sigma_sqrt, cosmap)."""
+    """Which strengths of noise count more: by coming more often (logit_normal, mode), or by weighing more
+    (cosmap, sigma_sqrt), which Flux does not do. With Flux it needs timestep_sampling sigma."""
 
     logit_mean: Annotated[float, Field(ge=-10, le=10), Ui("Logit mean"), _FLOW, NotYet()] = 0.0
-    """Middle of the weighting logit_normal. Larger trains strong noise more; 0 is usual."""
+    """Middle of the weighting logit_normal. Larger trains strong noise more with SD3, and weak noise with
+    Flux; 0 is usual."""
 
     logit_std: Annotated[float, Field(gt=0, le=10), Ui("Logit deviation"), _FLOW, NotYet()] = 1.0
     """Spread of the weighting logit_normal. Larger trains very weak and very strong noise more; 1 is
