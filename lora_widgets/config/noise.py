@@ -163,8 +163,8 @@ class FlowMatching(Section, tab=Tab.ADVANCED, group="Noise and loss"):
     weighting_scheme: Annotated[str, OneOf(WEIGHTING_SCHEMES), Ui("Weighting of noise"), _FLOW, NotYet()] = (
         "uniform"
     )
-    """Which strengths of noise count more: by coming more often (logit_normal, mode), or by weighing more
-    (cosmap, sigma_sqrt), which Flux does not do. With Flux it needs timestep_sampling sigma."""
+    """Which strengths of noise count more. With logit_normal and mode they come more often, with cosmap and
+    sigma_sqrt they weigh more; Flux knows the first two, with timestep_sampling sigma."""
 
     logit_mean: Annotated[float, Field(ge=-10, le=10), Ui("Logit mean"), _FLOW, NotYet()] = 0.0
     """Middle of the weighting logit_normal. Larger trains strong noise more with SD3, and weak noise with
