@@ -15,7 +15,7 @@ from lora_widgets.config.lora import LoraStructure
 from lora_widgets.config.memory import Caching, Memory
 from lora_widgets.config.monitoring import Logging
 from lora_widgets.config.names import did_you_mean
-from lora_widgets.config.noise import NoiseAndLoss
+from lora_widgets.config.noise import FlowMatching, NoiseAndLoss
 from lora_widgets.config.saving import Checkpoints, Samples
 from lora_widgets.config.setup import ModelFiles, Project
 from lora_widgets.errors import ConfigError
@@ -42,6 +42,7 @@ class TrainingConfig(  # pyright: ignore[reportIncompatibleVariableOverride] - t
     LearningRate,
     Optimizer,
     NoiseAndLoss,
+    FlowMatching,
     Captions,
     Memory,
     Caching,

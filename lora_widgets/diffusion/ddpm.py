@@ -41,9 +41,15 @@ class DiscreteProcess:
         """Return the number of times."""
         return len(self.betas)
 
-    def sample_times(self, count: int, generator: torch.Generator) -> Tensor:
-        """Draw (count,) times uniformly from 0 to the last one, on the generator's device."""
-        return torch.randint(0, len(self), (count,), generator=generator, device=generator.device)
+    def sample_times(self, shape: torch.Size, generator: torch.Generator, *, within: range) -> Tensor:
+        """Draw (B,) times uniformly from ``within``, as far as there are such times.
+
+        An empty range stands for its start alone, as in kohya's ``get_timesteps``.
+        """
+        first, end = min(within.start, len(self) - 1), min(within.stop, len(self))
+        return torch.randint(
+            first, max(end, first + 1), shape[:1], generator=generator, device=generator.device
+        )
 
     def mix(self, clean: Tensor, noise: Tensor, times: Tensor) -> Tensor:
         """Return x_t = sqrt(a) x + sqrt(1 - a) e; Ho et al. 2020, eq. 4."""
@@ -58,9 +64,17 @@ class DiscreteProcess:
         return alpha.sqrt() * noise - (1 - alpha).sqrt() * clean
 
     def snr(self, times: Tensor) -> Tensor:
-        """Return a / (1 - a); Kingma et al. 2021, arXiv:2107.00630, eq. 2; 0 at a zero-terminal end."""
+        """Return a / (1 - a); Kingma et al. 2021, arXiv:2107.00630, eq. 2; 0 at a zero-terminal end.
+
+        It is that of the schedule in use. kohya keeps the one from before ``zero_terminal``, which the
+        latents of that schedule do not have.
+        """
         alpha = self._table(times.device)[times]
         return alpha / (1 - alpha)
+
+    def weight(self, times: Tensor) -> Tensor | None:
+        """Return None: all times count the same before settings weight them by their SNR."""
+        return None
 
     def _alpha(self, times: Tensor, like: Tensor) -> Tensor:
         alpha = self._table(like.device)[times.to(like.device)]

@@ -51,6 +51,11 @@ def perturbed(noise: Tensor, *, gamma: float, generator: torch.Generator) -> Ten
     return noise + gamma * _randn(tuple(noise.shape), generator, like=noise)
 
 
+def random_strength(most: float, generator: torch.Generator) -> float:
+    """Draw a strength for one batch, uniformly from 0 to ``most``."""
+    return torch.rand(1, generator=generator, device=generator.device).item() * most
+
+
 def _level_sizes(height: int, width: int, ratios: Iterable[float]) -> Iterable[tuple[int, int]]:
     for level, ratio in enumerate(ratios):
         rows, columns = max(1, int(height / ratio**level)), max(1, int(width / ratio**level))

@@ -5,21 +5,25 @@ from typing import Literal, Protocol
 import torch
 from torch import Tensor
 
-Prediction = Literal["epsilon", "v_prediction"]
-"""What the denoiser estimates: the noise, or the velocity of Salimans & Ho 2022 (arXiv:2202.00512)."""
+Prediction = Literal["epsilon", "v_prediction", "flow_prediction"]
+"""What the denoiser estimates: the noise, the velocity of Salimans & Ho 2022 (arXiv:2202.00512), or that of
+rectified flow (Liu et al. 2022, arXiv:2209.03003). The names are those of diffusers' schedulers."""
 
 
 class NoiseProcess(Protocol):
     """A way from clean latents to noise and what the denoiser has to say on the way.
 
-    ``times`` are (B,) integers; latents and noise are (B, C, h, w). Apart from its schedule a process holds
-    no state.
+    ``times`` are (B,) numbers, those that the denoiser is given; latents and noise are (B, C, h, w). Apart
+    from its schedule a process holds no state.
     """
 
     prediction: Prediction
 
-    def sample_times(self, count: int, generator: torch.Generator) -> Tensor:
-        """Draw (count,) times uniformly, on the generator's device."""
+    def sample_times(self, shape: torch.Size, generator: torch.Generator, *, within: range) -> Tensor:
+        """Draw (B,) times for latents of ``shape``, on the generator's device.
+
+        ``within`` holds the times that may come; an empty range stands for its start alone.
+        """
         ...
 
     def mix(self, clean: Tensor, noise: Tensor, times: Tensor) -> Tensor:
@@ -32,4 +36,8 @@ class NoiseProcess(Protocol):
 
     def snr(self, times: Tensor) -> Tensor:
         """Return the signal-to-noise ratio at ``times``; (B,) -> (B,)."""
+        ...
+
+    def weight(self, times: Tensor) -> Tensor | None:
+        """Return the weight (B,) of the squared error that belongs to the process; None where all is even."""
         ...

@@ -53,9 +53,13 @@ class TextEmbedding:
 
 
 class Family(Protocol):
-    """An opened base model; its parts are loaded and unloaded one by one as phases come and go."""
+    """An opened base model; its parts are loaded and unloaded one by one as phases come and go.
+
+    ``notes`` are sentences for the user about how its files and the settings go together.
+    """
 
     name: str
+    notes: tuple[str, ...]
     process: NoiseProcess
     latent_factor: int
     latent_channels: int

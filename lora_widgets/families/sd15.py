@@ -9,11 +9,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from lora_widgets.diffusion.ddpm import DiscreteProcess, linear_betas, scaled_linear_betas, zero_terminal
-from lora_widgets.errors import ModelError
 from lora_widgets.families import clip_text
 from lora_widgets.families.family import Part, TextEmbedding
 from lora_widgets.families.fingerprint import fingerprint
+from lora_widgets.families.noise_schedule import noise_process, notes_on_schedule
 from lora_widgets.families.sd15_layout import Layout, read_layout
 from lora_widgets.families.weights import load_part, load_tokenizer
 
@@ -37,7 +36,8 @@ class SD15:
         self._layout: Layout = read_layout(config)
         self._vae_needs_float32 = bool(config.no_half_vae)
         self._max_tokens: int = config.max_token_length
-        self.process = _process(self._layout.scheduler_config, zero_snr=bool(config.zero_terminal_snr))
+        self.process = noise_process(self._layout.scheduler_config, config)
+        self.notes = notes_on_schedule(self._layout.scheduler_config, config)
         self.latent_channels: int = self._layout.vae_config.get("latent_channels", 4)
         self.latent_factor: int = 2 ** (len(self._layout.vae_config["block_out_channels"]) - 1)
         self._latent_scale: float = self._layout.vae_config.get("scaling_factor", 0.18215)
@@ -187,27 +187,6 @@ class SD15:
         if self._layout.vae is not self._layout.model:
             names["ss_vae_name"] = Path(self._layout.vae.place).name
         return names
-
-
-def _process(scheduler: dict[str, Any], *, zero_snr: bool) -> DiscreteProcess:
-    """Return the noise process the model was trained with; what its scheduler config omits is SD1.5's."""
-    schedules = {"scaled_linear": scaled_linear_betas, "linear": linear_betas}
-    schedule, prediction = (
-        scheduler.get("beta_schedule", "scaled_linear"),
-        scheduler.get("prediction_type", "epsilon"),
-    )
-    if schedule not in schedules or prediction not in ("epsilon", "v_prediction"):
-        raise ModelError(
-            f"The model in `pretrained_model_name_or_path` says beta_schedule {schedule!r} and "
-            f"prediction_type {prediction!r} in scheduler/scheduler_config.json. This version trains "
-            "scaled_linear or linear schedules with epsilon or v_prediction: use a model with those."
-        )
-    betas = schedules[schedule](
-        scheduler.get("num_train_timesteps", 1000),
-        start=scheduler.get("beta_start", 0.00085),
-        end=scheduler.get("beta_end", 0.012),
-    )
-    return DiscreteProcess(zero_terminal(betas) if zero_snr else betas, prediction=prediction)
 
 
 def _normal(shape: torch.Size, generator: torch.Generator | Sequence[torch.Generator]) -> Tensor:

@@ -140,7 +140,7 @@ def batch_loss(job: Job, batch: Batch, index: int) -> Tensor:
             drawn,
             lambda noisy, times: family.predict(noisy, times, text),
             process=process,
-            snr_gamma=config.snr_gamma,
+            settings=config,
             emphasis=emphasis_of(batch, prior_loss_weight=config.prior_loss_weight),
         )
 

@@ -1,6 +1,6 @@
 """The loss of one batch: where settings meet the maths of `diffusion`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -9,9 +9,14 @@ from torch.nn import functional
 
 from lora_widgets.config.noise import NoiseAndLoss
 from lora_widgets.data.dataset import Batch
-from lora_widgets.diffusion.noise import multires_noise, offset_noise, perturbed
-from lora_widgets.diffusion.process import NoiseProcess
-from lora_widgets.diffusion.weights import min_snr_weight
+from lora_widgets.diffusion.noise import multires_noise, offset_noise, perturbed, random_strength
+from lora_widgets.diffusion.process import NoiseProcess, Prediction
+from lora_widgets.diffusion.weights import (
+    debiased_weight,
+    min_snr_weight,
+    noise_like_weight,
+    with_velocity_weight,
+)
 
 
 @dataclass(frozen=True)
@@ -46,13 +51,31 @@ def emphasis_of(batch: Batch, *, prior_loss_weight: float) -> Emphasis:
 def draw_noise(
     latents: Tensor, process: NoiseProcess, settings: NoiseAndLoss, *, generator: torch.Generator
 ) -> Draw:
-    """Draw noise and times for a batch, in the reference's order: offset, multi-resolution, perturbation."""
+    """Draw noise and times for a batch, in the reference's order: offset, multi-resolution, perturbation.
+
+    Flow matching has plain noise, which only the perturbation changes.
+    """
     noise = torch.randn(latents.shape, generator=generator).to(latents)
+    if process.prediction != "flow_prediction":
+        noise = _shaped(noise, latents, settings, generator)
+    times = process.sample_times(latents.shape, generator, within=settings.timesteps).to(latents.device)
+    gamma = settings.ip_gamma
+    if gamma is None:
+        return Draw(noise, noise, times)
+    if settings.ip_noise_gamma_random_strength:
+        gamma = random_strength(gamma, generator)
+    return Draw(noise, perturbed(noise, gamma=gamma, generator=generator), times)
+
+
+def _shaped(noise: Tensor, latents: Tensor, settings: NoiseAndLoss, generator: torch.Generator) -> Tensor:
     if settings.noise_offset > 0:
+        offset = settings.noise_offset
+        if settings.noise_offset_random_strength:
+            offset = random_strength(offset, generator)
         noise = offset_noise(
             noise,
             latents,
-            offset=settings.noise_offset,
+            offset=offset,
             adaptive_scale=settings.adaptive_noise_scale,
             generator=generator,
         )
@@ -63,9 +86,7 @@ def draw_noise(
             discount=settings.multires_noise_discount,
             generator=generator,
         )
-    times = process.sample_times(latents.shape[0], generator).to(latents.device)
-    gamma = settings.ip_gamma
-    return Draw(noise, noise if gamma is None else perturbed(noise, gamma=gamma, generator=generator), times)
+    return noise
 
 
 def diffusion_loss(
@@ -74,18 +95,19 @@ def diffusion_loss(
     predict: Callable[[Tensor, Tensor], Tensor],
     *,
     process: NoiseProcess,
-    snr_gamma: float | None,
+    settings: NoiseAndLoss,
     emphasis: Emphasis = EVEN,
 ) -> Tensor:
     """Return the mean over the batch of the weighted mean square error; a scalar.
 
-    ``predict(noisy, times)`` is the denoiser. The error is taken in float32. ``snr_gamma`` weights as Min-SNR
-    (Hang et al. 2023, arXiv:2303.09556), None not at all.
+    ``predict(noisy, times)`` is the denoiser. The error is taken in float32 and weighted in the reference's
+    order: places, pictures, times.
     """
     noisy = process.mix(latents, drawn.added, drawn.times)
     prediction = predict(noisy, drawn.times).float()
     target = process.target(latents, drawn.noise, drawn.times)
-    if snr_gamma is None and emphasis is EVEN:
+    weights = time_weights(drawn.times, process, settings)
+    if weights is None and emphasis is EVEN:
         return functional.mse_loss(prediction, target)
     error = functional.mse_loss(prediction, target, reduction="none")
     if emphasis.masks is not None:
@@ -93,10 +115,32 @@ def diffusion_loss(
     per_picture = error.mean(dim=(1, 2, 3))
     if emphasis.weights is not None:
         per_picture = per_picture * emphasis.weights.to(per_picture)
-    if snr_gamma is not None:
-        weight = min_snr_weight(process.snr(drawn.times), snr_gamma, prediction=process.prediction)
-        per_picture = per_picture * weight
+    if weights is not None:
+        per_picture = per_picture * weights
     return per_picture.mean()
+
+
+def time_weights(times: Tensor, process: NoiseProcess, settings: NoiseAndLoss) -> Tensor | None:
+    """Return the weights (B,) of pictures by their times (B,), or None where all times count the same.
+
+    What is switched on multiplies, in the reference's order (``post_process_loss``). Weights by
+    signal-to-noise ratio are not for flow matching, which has a weight of its own.
+    """
+    if process.prediction == "flow_prediction":
+        return process.weight(times)
+    weights = [*_snr_weights(process.snr(times), settings, prediction=process.prediction)]
+    return torch.stack(weights).prod(0) if weights else None
+
+
+def _snr_weights(snr: Tensor, settings: NoiseAndLoss, *, prediction: Prediction) -> Iterator[Tensor]:
+    if settings.snr_gamma is not None:
+        yield min_snr_weight(snr, settings.snr_gamma, prediction=prediction)
+    if settings.scale_v_pred_loss_like_noise_pred:
+        yield noise_like_weight(snr)
+    if settings.v_pred_like_loss > 0:
+        yield with_velocity_weight(snr, settings.v_pred_like_loss)
+    if settings.debiased_estimation_loss:
+        yield debiased_weight(snr, prediction=prediction)
 
 
 def masks_for(latents: Tensor, masks: Tensor) -> Tensor:

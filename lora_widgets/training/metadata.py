@@ -126,13 +126,21 @@ def _noise(facts: RunFacts) -> dict[str, str]:
     config = facts.config
     return _text(
         {
+            "ss_v_parameterization": facts.identity["modelspec.prediction_type"] == "v",
+            "ss_min_timestep": config.min_timestep,
+            "ss_max_timestep": config.max_timestep,
             "ss_noise_offset": config.noise_offset or None,
+            "ss_noise_offset_random_strength": config.noise_offset_random_strength,
             "ss_adaptive_noise_scale": config.adaptive_noise_scale or None,
             "ss_multires_noise_iterations": config.multires_iterations or None,
             "ss_multires_noise_discount": config.multires_noise_discount,
             "ss_zero_terminal_snr": config.zero_terminal_snr,
             "ss_min_snr_gamma": config.snr_gamma,
+            "ss_debiased_estimation": config.debiased_estimation_loss,
+            "ss_scale_v_pred_loss_like_noise_pred": config.scale_v_pred_loss_like_noise_pred,
+            "ss_v_pred_like_loss": config.v_pred_like_loss or None,
             "ss_ip_noise_gamma": config.ip_gamma,
+            "ss_ip_noise_gamma_random_strength": config.ip_noise_gamma_random_strength,
         }
     )
 
@@ -159,4 +167,10 @@ def _modelspec(facts: RunFacts) -> dict[str, str]:
         "modelspec.date": datetime.fromtimestamp(facts.started_at, tz=UTC).strftime("%Y-%m-%dT%H:%M:%S"),
         "modelspec.prediction_type": identity["modelspec.prediction_type"],
         "modelspec.encoder_layer": str(config.clip_layers_skipped),
-    }
+    } | _timestep_range(config)
+
+
+def _timestep_range(config: TrainingConfig) -> dict[str, str]:
+    """Return what the format asks of weights that were not trained at all steps of noise."""
+    first, end = config.min_timestep, config.max_timestep
+    return {} if (first, end) == (0, 1000) else {"modelspec.timestep_range": f"{first},{end}"}

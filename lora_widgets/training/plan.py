@@ -61,6 +61,7 @@ def make_plan(config: TrainingConfig) -> Plan:
     start_values = _start_values(config, resumed)
     folder.make()
     warnings = tuple(_sentences(f) for f in findings if f.severity is Severity.WARNING)
+    warnings += family.notes
     return Plan(config, found, steps, family, folder, prompts, identity, warnings, resumed, start_values)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,8 @@ def sample_latents(
 def new_scheduler(name: str, process: Any) -> Any:
     """Return a fresh diffusers scheduler for a sampler's name, over the betas training uses.
 
+    A zero-terminal schedule is sampled from its very last time (Lin et al., arXiv:2305.08891, section 3.3).
+
     Raises:
         ConfigError: the sampler is unknown.
     """
@@ -144,9 +147,24 @@ def new_scheduler(name: str, process: Any) -> Any:
         raise ConfigError(f"The sampler {name!r} is unknown. Choose one of: {', '.join(SAMPLERS)}.")
     row = SAMPLERS[name]
     module, _, cls = row.import_path.rpartition(".")
-    return getattr(import_module(module), cls)(
-        trained_betas=process.betas.tolist(), prediction_type=process.prediction, **row.arguments
+    scheduler = getattr(import_module(module), cls)
+    arguments = dict(row.arguments)
+    if process.alphas_cumprod[-1] == 0 and "timestep_spacing" in signature(scheduler).parameters:
+        arguments["timestep_spacing"] = "trailing"
+    return scheduler(
+        trained_betas=_samplable(process).tolist(), prediction_type=process.prediction, **arguments
     )
+
+
+def _samplable(process: Any) -> Tensor:
+    """Return the betas (T,), with a last trace of signal left where training has none.
+
+    Most samplers divide by the signal. diffusers leaves the same trace where it rescales betas itself.
+    """
+    betas: Tensor = process.betas
+    if process.alphas_cumprod[-1] > 0:
+        return betas
+    return torch.cat([betas[:-1], 1 - 2**-24 / process.alphas_cumprod[-2:-1]])
 
 
 def to_image(pixels: Tensor) -> Image.Image:
@@ -157,6 +175,4 @@ def to_image(pixels: Tensor) -> Image.Image:
 
 def _extra(scheduler: Any, generator: torch.Generator) -> dict[str, Any]:
     """Return the generator for schedulers whose steps add noise."""
-    import inspect
-
-    return {"generator": generator} if "generator" in inspect.signature(scheduler.step).parameters else {}
+    return {"generator": generator} if "generator" in signature(scheduler.step).parameters else {}

@@ -17,6 +17,8 @@ def settings_for(folder, **changes):
         "vae_path": None,
         "no_half_vae": True,
         "zero_terminal_snr": False,
+        "v_parameterization": False,
+        "v_pred_like_loss": 0.0,
         "max_token_length": 75,
         "network_dim": 4,
         "alpha": 2.0,

@@ -10,9 +10,10 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lora_widgets.diffusion.ddpm import DiscreteProcess, scaled_linear_betas, zero_terminal
-from lora_widgets.diffusion.weights import min_snr_weight
+from lora_widgets.config.noise import NoiseAndLoss
 from lora_widgets.families.family import TextEmbedding
+from lora_widgets.families.noise_schedule import noise_process
+from lora_widgets.training.loss import Draw, Emphasis, diffusion_loss
 
 FOLDER = Path(__file__).parents[1] / "golden"
 with lzma.open(FOLDER / "sd15_parity.json.xz") as file:
@@ -44,21 +45,21 @@ def adapter(attached):
 
 
 def loss_of(family, options):
-    betas = scaled_linear_betas(1000, start=0.00085, end=0.012)
-    betas = zero_terminal(betas) if options.get("zero_terminal_snr") else betas
-    prediction = "v_prediction" if options.get("v_parameterization") else "epsilon"
-    process, times, noise = (
-        DiscreteProcess(betas, prediction=prediction),
-        INPUTS["timesteps"],
-        INPUTS["noise"],
+    """Return the engine's loss of the recorded batch."""
+    changes = {name: value for name, value in options.items() if name in NoiseAndLoss.model_fields}
+    settings = NoiseAndLoss(min_snr_gamma_enabled="min_snr_gamma" in options, **changes)
+    weights = options.get("_loss_weights")
+    return diffusion_loss(
+        LATENTS,
+        Draw(INPUTS["noise"], INPUTS["noise"], INPUTS["timesteps"]),
+        lambda noisy, times: family.predict(noisy, times, TextEmbedding(INPUTS["encoder_hidden_states"])),
+        process=noise_process({}, settings),
+        settings=settings,
+        emphasis=Emphasis(
+            None if weights is None else torch.tensor(weights),
+            INPUTS["alpha_masks"][:, None] if options.get("_alpha_masks") else None,
+        ),
     )
-    predicted = family.predict(
-        process.mix(LATENTS, noise, times), times, TextEmbedding(INPUTS["encoder_hidden_states"])
-    )
-    loss = (predicted - process.target(LATENTS, noise, times)).square().mean(dim=(1, 2, 3))
-    if "min_snr_gamma" in options:
-        loss = loss * min_snr_weight(process.snr(times), options["min_snr_gamma"], prediction=prediction)
-    return loss.mean()
 
 
 @pytest.mark.parametrize("case", GOLDEN["losses"], ids=lambda case: case["variant"])

@@ -7,10 +7,13 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file
 
 from lora_widgets.diffusion.ddpm import DiscreteProcess, linear_betas, scaled_linear_betas, zero_terminal
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "loss_noise.json").read_text())
+FOLDER = Path(__file__).parents[1] / "golden"
+GOLDEN = json.loads((FOLDER / "loss_noise.json").read_text())
+TENSORS = load_file(FOLDER / "noise.safetensors")
 TIMES = torch.tensor(GOLDEN["timesteps"])
 BETAS = scaled_linear_betas(1000, start=0.00085, end=0.012)
 
@@ -35,6 +38,15 @@ def test_zero_terminal_betas_are_those_of_the_reference():
         DiscreteProcess(rescaled, prediction="epsilon").alphas_cumprod[TIMES],
         GOLDEN["zero_terminal"]["alphas_cumprod"],
     )
+
+
+@pytest.mark.parametrize(("name", "betas"), [("eps", BETAS), ("ztsnr", zero_terminal(BETAS))])
+def test_mixes_and_velocities_are_those_of_the_reference(name, betas):
+    process = DiscreteProcess(betas, prediction="v_prediction")
+    clean, noise, times = TENSORS["latents"], TENSORS["ztsnr.noise"], TENSORS["ztsnr.timesteps"]
+    mixed, velocity = process.mix(clean, noise, times), process.target(clean, noise, times)
+    torch.testing.assert_close(mixed, TENSORS[f"{name}.noisy_latents"], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(velocity, TENSORS[f"{name}.velocity"], rtol=1e-5, atol=1e-6)
 
 
 def test_zero_terminal_leaves_no_signal_at_the_end_and_the_start_as_it_was():
@@ -83,11 +95,38 @@ def test_the_target_of_noise_prediction_is_the_noise():
     assert process.target(clean, noise, torch.tensor([3, 900])) is noise
 
 
+def sampled(count, within, *, seed=0, betas=BETAS):
+    process, generator = DiscreteProcess(betas, prediction="epsilon"), torch.Generator().manual_seed(seed)
+    return process.sample_times(torch.Size([count, 4, 8, 8]), generator, within=within)
+
+
+def test_times_are_those_of_the_reference():
+    recorded = GOLDEN["get_timesteps"]
+    assert sampled(16, range(1000), seed=recorded["seed"]).tolist() == recorded["first"]
+    times = sampled(20_000, range(200, 800))
+    assert [times.min().item(), times.max().item()] == recorded["200..800 range"]
+    assert sampled(4, range(500, 500)).tolist() == recorded["500..500"]
+
+
+@given(count=st.integers(1, 1000), start=st.integers(0, 999), end=st.integers(1, 1000))
+def test_times_lie_within_the_range_and_the_schedule(count, start, end):
+    times = sampled(50, range(start, end), betas=BETAS[:count])
+    assert times.max() < count
+    if start < min(count, end):
+        assert start <= times.min()
+        assert times.max() < end
+    else:
+        assert times.unique().tolist() == [min(start, count - 1)]
+
+
+def test_the_process_itself_weights_nothing():
+    assert DiscreteProcess(BETAS, prediction="epsilon").weight(TIMES) is None
+
+
 def test_times_are_uniform_and_come_from_the_generator_alone():
-    process = DiscreteProcess(BETAS, prediction="epsilon")
-    first = process.sample_times(20_000, torch.Generator().manual_seed(5))
+    first = sampled(20_000, range(1000), seed=5)
     torch.randn(7)
-    assert torch.equal(first, process.sample_times(20_000, torch.Generator().manual_seed(5)))
+    assert torch.equal(first, sampled(20_000, range(1000), seed=5))
     assert first.dtype == torch.long
     assert first.min() == 0
     assert first.max() == 999

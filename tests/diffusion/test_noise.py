@@ -11,7 +11,13 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from lora_widgets.diffusion.ddpm import DiscreteProcess, scaled_linear_betas
-from lora_widgets.diffusion.noise import multires_noise, offset_noise, perturbed, pyramid_noise
+from lora_widgets.diffusion.noise import (
+    multires_noise,
+    offset_noise,
+    perturbed,
+    pyramid_noise,
+    random_strength,
+)
 
 FOLDER = Path(__file__).parents[1] / "golden"
 GOLDEN = json.loads((FOLDER / "loss_noise.json").read_text())
@@ -20,14 +26,17 @@ LATENTS = TENSORS["latents"]
 
 
 def drawn_as_recorded(options, seed):
-    """Draw in the order of the reference: noise, offset, levels."""
+    """Draw in the order of the reference: noise, offset, levels; return the generator for the rest."""
     generator = torch.Generator().manual_seed(seed)
     noise = torch.randn(LATENTS.shape, generator=generator)
     if "noise_offset" in options:
+        offset = options["noise_offset"]
+        if options.get("noise_offset_random_strength"):
+            offset = random_strength(offset, generator)
         noise = offset_noise(
             noise,
             LATENTS,
-            offset=options["noise_offset"],
+            offset=offset,
             adaptive_scale=options.get("adaptive_noise_scale", 0.0),
             generator=generator,
         )
@@ -45,15 +54,18 @@ def test_noise_is_that_of_the_reference(case):
     torch.testing.assert_close(noise, TENSORS[f"{case['name']}.noise"], rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["plain", "ip0.1"])
-def test_noisy_latents_are_those_of_the_reference(name):
-    case = next(c for c in GOLDEN["noise"] if c["name"] == name)
-    noise, generator = drawn_as_recorded(case["options"], case["seed"])
+@pytest.mark.parametrize("case", GOLDEN["noise"], ids=lambda case: case["name"])
+def test_noisy_latents_are_those_of_the_reference(case):
+    options, name = case["options"], case["name"]
+    noise, generator = drawn_as_recorded(options, case["seed"])
     process = DiscreteProcess(scaled_linear_betas(1000, start=0.00085, end=0.012), prediction="epsilon")
-    times = process.sample_times(2, generator)
+    within = range(options.get("min_timestep", 0), options.get("max_timestep", 1000))
+    times = process.sample_times(LATENTS.shape, generator, within=within)
     assert torch.equal(times, TENSORS[f"{name}.timesteps"])
-    if "ip_noise_gamma" in case["options"]:
-        noise = perturbed(noise, gamma=case["options"]["ip_noise_gamma"], generator=generator)
+    if gamma := options.get("ip_noise_gamma"):
+        if options.get("ip_noise_gamma_random_strength"):
+            gamma = random_strength(gamma, generator)
+        noise = perturbed(noise, gamma=gamma, generator=generator)
     mixed = process.mix(LATENTS, noise, times)
     torch.testing.assert_close(mixed, TENSORS[f"{name}.noisy_latents"], rtol=1e-5, atol=1e-6)
 
@@ -69,6 +81,18 @@ def test_multires_statistics_are_those_of_the_reference(discount):
         variances.append(noise.mean(dim=(2, 3)).var())
     # The levels' sizes are drawn once a call, so the mean over calls spreads by about a tenth.
     assert torch.stack(variances).mean().item() == pytest.approx(recorded["var_of_channel_mean"], rel=0.25)
+
+
+@pytest.mark.parametrize("name", ["offset0.1", "offset0.1_random"])
+def test_offset_statistics_are_those_of_the_reference(name):
+    recorded = GOLDEN["noise_statistics"]["cases"][name]
+    generator, variances = torch.Generator().manual_seed(0), []
+    for _ in range(30):
+        noise = torch.randn(400, 4, 8, 8, generator=generator)
+        offset = random_strength(0.1, generator) if name.endswith("random") else 0.1
+        noise = offset_noise(noise, noise, offset=offset, adaptive_scale=0.0, generator=generator)
+        variances.append(noise.mean(dim=(2, 3)).var())
+    assert torch.stack(variances).mean().item() == pytest.approx(recorded["var_of_channel_mean"], rel=0.1)
 
 
 @given(height=st.integers(1, 40), width=st.integers(1, 40), iterations=st.integers(1, 12))

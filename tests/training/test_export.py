@@ -8,6 +8,7 @@ import torch
 from safetensors import safe_open
 
 from lora_widgets.errors import TrainingError
+from lora_widgets.events import Notice
 from lora_widgets.training import export
 from lora_widgets.training.export import write_weights
 from lora_widgets.training.folder import RunFolder, expired, free_stem
@@ -31,12 +32,52 @@ def test_files_carry_kohya_names_and_metadata(make_config, tmp_path):
     assert metadata["ss_steps"] == "4"
     assert metadata["ss_unet_lr"] == "0.0005"
     assert metadata["modelspec.architecture"] == "stable-diffusion-v1/lora"
+    assert metadata["modelspec.prediction_type"] == "epsilon"
+    assert "modelspec.timestep_range" not in metadata
     assert json.loads(metadata["ss_dataset_dirs"]) == {"2_thing": {"n_repeats": 2, "img_count": 8}}
     assert json.loads(metadata["ss_tag_frequency"])["2_thing"]["thing"] == 8
     assert json.loads(metadata["ss_bucket_info"])["buckets"]["0"] == {"resolution": [64, 64], "count": 16}
     raw = path.read_bytes()
     body = raw[8 + int.from_bytes(raw[:8], "little") :]
     assert metadata["sshs_model_hash"] == hashlib.sha256(body).hexdigest()
+
+
+def test_metadata_tells_how_noise_was_drawn_and_weighted(make_config, tmp_path):
+    config = make_config(
+        v_parameterization=True,
+        scale_v_pred_loss_like_noise_pred=True,
+        min_snr_gamma_enabled=False,
+        debiased_estimation_loss=True,
+        min_timestep=100,
+        max_timestep=900,
+        multinoise=True,
+        multires_noise_iterations=3,
+        noise_offset=0.05,
+        noise_offset_random_strength=True,
+        ip_noise_gamma_enabled=True,
+        ip_noise_gamma_random_strength=True,
+        max_train_steps=1,
+    )
+    notices = [event.message for event in iter_training(config) if isinstance(event, Notice)]
+    assert any("`v_parameterization` is on, but the base model's" in message for message in notices)
+    metadata, _ = metadata_of(tmp_path / "out" / "tiny.safetensors")
+    told = {
+        "modelspec.prediction_type": "v",
+        "modelspec.timestep_range": "100,900",
+        "ss_v_parameterization": "True",
+        "ss_scale_v_pred_loss_like_noise_pred": "True",
+        "ss_v_pred_like_loss": "None",
+        "ss_min_snr_gamma": "None",
+        "ss_debiased_estimation": "True",
+        "ss_min_timestep": "100",
+        "ss_max_timestep": "900",
+        "ss_multires_noise_iterations": "3",
+        "ss_noise_offset": "0.05",
+        "ss_noise_offset_random_strength": "True",
+        "ss_ip_noise_gamma": "0.05",
+        "ss_ip_noise_gamma_random_strength": "True",
+    }
+    assert {name: metadata[name] for name in told} == told
 
 
 def test_metadata_tells_no_paths(make_config, tmp_path):

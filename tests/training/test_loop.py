@@ -140,6 +140,8 @@ def quick_family(tiny_sd15):  # noqa: C901 - a stand-in of many small methods
         vae_path=None,
         no_half_vae=True,
         zero_terminal_snr=False,
+        v_parameterization=False,
+        v_pred_like_loss=0.0,
         max_token_length=75,
         clip_layers_skipped=1,
     )

@@ -1,18 +1,37 @@
-"""What counts in the loss: masks and weights, beside numbers an independent trainer recorded."""
+"""What is drawn and what counts in the loss, beside numbers an independent trainer recorded."""
 
 import json
 from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch.nn import functional
 
+from lora_widgets.config.noise import NoiseAndLoss
 from lora_widgets.data.dataset import Batch
 from lora_widgets.diffusion.ddpm import DiscreteProcess, scaled_linear_betas
-from lora_widgets.training.loss import EVEN, Draw, Emphasis, diffusion_loss, emphasis_of, masks_for
+from lora_widgets.diffusion.flow import Density, FlowProcess, SD3Times, clean_weight
+from lora_widgets.training.loss import (
+    EVEN,
+    Draw,
+    Emphasis,
+    diffusion_loss,
+    draw_noise,
+    emphasis_of,
+    masks_for,
+    time_weights,
+)
 
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "loss_noise.json").read_text())["masked_loss"]
-PROCESS = DiscreteProcess(scaled_linear_betas(1000, start=0.00085, end=0.012), prediction="epsilon")
+FOLDER = Path(__file__).parents[1] / "golden"
+RECORDED = json.loads((FOLDER / "loss_noise.json").read_text())
+TENSORS = load_file(FOLDER / "noise.safetensors")
+GOLDEN = RECORDED["masked_loss"]
+BETAS = scaled_linear_betas(1000, start=0.00085, end=0.012)
+PROCESS = DiscreteProcess(BETAS, prediction="epsilon")
+V_PROCESS = DiscreteProcess(BETAS, prediction="v_prediction")
+PLAIN = NoiseAndLoss(min_snr_gamma_enabled=False)
+TIMES = torch.tensor(RECORDED["timesteps"])
 
 
 def batch(is_reg, masks=None):
@@ -20,7 +39,7 @@ def batch(is_reg, masks=None):
     return Batch(None, None, ("",) * count, tuple(range(count)), (False,) * count, tuple(is_reg), masks)
 
 
-def loss(emphasis, *, snr_gamma=None, predicted=None):
+def loss(emphasis, *, settings=PLAIN, predicted=None):
     noise = torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(1))
     drawn = Draw(noise, noise, torch.tensor([10, 500, 900]))
     return diffusion_loss(
@@ -28,7 +47,7 @@ def loss(emphasis, *, snr_gamma=None, predicted=None):
         drawn,
         lambda noisy, times: torch.zeros_like(noisy) if predicted is None else predicted,
         process=PROCESS,
-        snr_gamma=snr_gamma,
+        settings=settings,
         emphasis=emphasis,
     ), noise
 
@@ -42,10 +61,10 @@ def test_masks_are_scaled_by_area_as_the_reference_does():
     assert small[0, 0, 0].tolist() == pytest.approx(GOLDEN["row0"], rel=1e-6)
 
 
-@pytest.mark.parametrize("snr_gamma", [None, 5.0])
-def test_a_white_mask_and_equal_weights_change_nothing(snr_gamma):
-    plain, _ = loss(EVEN, snr_gamma=snr_gamma)
-    masked, _ = loss(Emphasis(torch.ones(3), torch.ones(3, 1, 64, 64)), snr_gamma=snr_gamma)
+@pytest.mark.parametrize("settings", [PLAIN, NoiseAndLoss()], ids=["plain", "min_snr"])
+def test_a_white_mask_and_equal_weights_change_nothing(settings):
+    plain, _ = loss(EVEN, settings=settings)
+    masked, _ = loss(Emphasis(torch.ones(3), torch.ones(3, 1, 64, 64)), settings=settings)
     assert masked.item() == pytest.approx(plain.item(), rel=1e-6)
 
 
@@ -80,3 +99,91 @@ def test_where_all_count_the_same_nothing_is_weighted(is_reg, weight):
 def test_masks_of_a_batch_count():
     masks = torch.rand(2, 1, 16, 16)
     assert emphasis_of(batch([False, False], masks), prior_loss_weight=1.0).masks is masks
+
+
+def drawing(options):
+    """Return the settings of a recorded case; their order of drawing levels differs from ours."""
+    values = {"min_snr_gamma_enabled": False, "ip_noise_gamma_enabled": "ip_noise_gamma" in options}
+    return NoiseAndLoss(**values | options)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [case for case in RECORDED["noise"] if "multires_noise_iterations" not in case["options"]],
+    ids=lambda case: case["name"],
+)
+def test_draws_are_those_of_the_reference(case):
+    generator = torch.Generator().manual_seed(case["seed"])
+    drawn = draw_noise(TENSORS["latents"], PROCESS, drawing(case["options"]), generator=generator)
+    noisy = PROCESS.mix(TENSORS["latents"], drawn.added, drawn.times)
+    assert torch.equal(drawn.times, TENSORS[f"{case['name']}.timesteps"])
+    torch.testing.assert_close(drawn.noise, TENSORS[f"{case['name']}.noise"], rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(noisy, TENSORS[f"{case['name']}.noisy_latents"], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changes", "levels"),
+    [
+        ({}, 0),
+        ({"multires_noise_iterations": 3}, 0),
+        ({"multinoise": True}, 6),
+        ({"multinoise": True, "multires_noise_iterations": 3}, 3),
+    ],
+)
+def test_levels_of_noise_are_six_unless_a_number_is_given(changes, levels):
+    assert NoiseAndLoss(**changes).multires_iterations == levels
+
+
+@pytest.mark.parametrize(
+    ("process", "changes", "recorded"),
+    [
+        (PROCESS, {"debiased_estimation_loss": True}, "post_process_loss: min_snr_gamma=5 + debiased"),
+        (
+            V_PROCESS,
+            {"scale_v_pred_loss_like_noise_pred": True},
+            "post_process_loss: v, min_snr_gamma=5 + scale_v_pred",
+        ),
+        (
+            V_PROCESS,
+            {"min_snr_gamma_enabled": False, "debiased_estimation_loss": True, "v_pred_like_loss": 0.2},
+            "post_process_loss: v, debiased + v_pred_like_loss=0.2",
+        ),
+    ],
+    ids=["min_snr debiased", "v min_snr scaled", "v debiased v_like"],
+)
+def test_weights_multiply_as_in_the_reference(process, changes, recorded):
+    ours = time_weights(TIMES, process, NoiseAndLoss(**changes))
+    # SNR is a/(1 - a) there too, but from roots, so that nearly clean pictures differ in the fourth digit.
+    torch.testing.assert_close(ours, torch.tensor(RECORDED["loss_weights"][recorded]), rtol=1e-3, atol=1e-9)
+    torch.testing.assert_close(
+        ours[5:], torch.tensor(RECORDED["loss_weights"][recorded][5:]), rtol=1e-4, atol=1e-9
+    )
+
+
+def test_without_weighting_there_are_no_weights():
+    assert time_weights(TIMES, PROCESS, PLAIN) is None
+
+
+def test_flow_matching_has_plain_noise_and_its_own_weights():
+    sampler = SD3Times(shift=1.0, density=Density("uniform", logit_mean=0.0, logit_std=1.0, mode_scale=1.29))
+    process = FlowProcess(sampler, weight_of=lambda sigmas: clean_weight(sigmas, "uniform"))
+    settings = NoiseAndLoss(noise_offset=0.1, multinoise=True, debiased_estimation_loss=True)
+    drawn = draw_noise(
+        torch.zeros(3, 16, 8, 8), process, settings, generator=torch.Generator().manual_seed(4)
+    )
+    assert torch.equal(drawn.noise, torch.randn(3, 16, 8, 8, generator=torch.Generator().manual_seed(4)))
+    weights = time_weights(drawn.times, process, settings)
+    torch.testing.assert_close(weights, (drawn.times / 1000).square())
+
+
+def test_flow_matching_learns_velocity():
+    sampler = SD3Times(shift=1.0, density=Density("uniform", logit_mean=0.0, logit_std=1.0, mode_scale=1.29))
+    clean, noise = torch.randn(2, 3, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+    result = diffusion_loss(
+        clean,
+        Draw(noise, noise, torch.tensor([100.0, 500.0, 900.0])),
+        lambda noisy, times: noise - clean + 2,
+        process=FlowProcess(sampler, weight_of=None),
+        settings=PLAIN,
+    )
+    assert result.item() == pytest.approx(4, rel=1e-5)

@@ -9,13 +9,15 @@ from diffusers import StableDiffusionPipeline
 
 from lora_widgets.adapters.attach import attach
 from lora_widgets.adapters.keys import read_lora_file
+from lora_widgets.catalog.samplers import SAMPLERS
+from lora_widgets.diffusion.ddpm import DiscreteProcess, scaled_linear_betas, zero_terminal
 from lora_widgets.errors import ConfigError
 from lora_widgets.families.family import open_family
 from lora_widgets.training.control import Control
 from lora_widgets.training.precision import precision_of
 from lora_widgets.training.prompts import Prompt, parse_line, read_prompts
 from lora_widgets.training.randomness import generator_for
-from lora_widgets.training.samples import Studio, new_scheduler
+from lora_widgets.training.samples import Guidance, Studio, new_scheduler, sample_latents
 from lora_widgets.training.start import iter_training
 from lora_widgets.training.text import LiveText
 
@@ -74,6 +76,32 @@ def test_diffusers_draws_the_same_picture_from_the_saved_file(make_config):
     without = theirs(config, file, prompt, family.process, lora=False)
     assert (picture - with_lora).abs().max() < 1e-3
     assert (picture - without).abs().max() > 1e-2
+
+
+@pytest.mark.filterwarnings("ignore")  # diffusers corrects a combination of its own defaults aloud
+@pytest.mark.parametrize("name", [name for name, row in SAMPLERS.items() if not row.package])
+def test_samplers_start_from_pure_noise_where_training_ends_with_it(name):
+    """With a model that always knows the picture, every sampler arrives at it, whatever it started from."""
+    betas = scaled_linear_betas(1000, start=0.00085, end=0.012)
+    process = DiscreteProcess(zero_terminal(betas), prediction="v_prediction")
+    scheduler = new_scheduler(name, process)
+    scheduler.set_timesteps(20)
+    clean, noise = torch.randn(2, 1, 4, 8, 8, generator=torch.Generator().manual_seed(1))
+
+    class Knowing:
+        def predict(self, noisy, times, text):
+            alpha = process.alphas_cumprod[times.long()]
+            return (alpha.sqrt() * noisy - clean) / (1 - alpha).sqrt()
+
+    drawn = sample_latents(
+        Knowing(),
+        scheduler,
+        noise,
+        guidance=Guidance(None, None, 1.0),
+        generator=torch.Generator().manual_seed(0),
+    )
+    assert scheduler.timesteps[0] == 999
+    assert (drawn - clean).abs().max() < 0.2
 
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "prompt_lines.json").read_text(encoding="utf-8"))

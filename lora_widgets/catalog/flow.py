@@ -1,0 +1,42 @@
+"""How flow matching chooses the strengths of noise (sigma) that it trains, and which of them count more."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class TimestepSamplingRow:
+    """One way to draw sigma, from 0 (no noise) to 1 (nothing else)."""
+
+    name: str
+    summary: str
+
+
+@dataclass(frozen=True)
+class WeightingSchemeRow:
+    """One way to let some sigma count more than others."""
+
+    name: str
+    summary: str
+    aliases: tuple[str, ...] = ()
+
+
+TIMESTEP_SAMPLINGS: dict[str, TimestepSamplingRow] = {
+    row.name: row
+    for row in (
+        TimestepSamplingRow("uniform", "Every strength comes equally often."),
+        TimestepSamplingRow("sigmoid", "Middle strengths come more often."),
+        TimestepSamplingRow("shift", "As sigmoid, moved towards strong noise by discrete_flow_shift."),
+        TimestepSamplingRow("flux_shift", "As shift, by as much as the size of the picture asks for."),
+        TimestepSamplingRow("sigma", "From the model's table of 1000 strengths, by weighting_scheme."),
+    )
+}
+WEIGHTING_SCHEMES: dict[str, WeightingSchemeRow] = {
+    row.name: row
+    for row in (
+        WeightingSchemeRow("uniform", "No strength is preferred.", aliases=("none",)),
+        WeightingSchemeRow("logit_normal", "Middle strengths come more often, in a bell curve of the logit."),
+        WeightingSchemeRow("mode", "Middle strengths come more often, by mode_scale."),
+        WeightingSchemeRow("cosmap", "Middle strengths weigh more."),
+        WeightingSchemeRow("sigma_sqrt", "Weak noise weighs more, by one over sigma squared."),
+    )
+}
