@@ -138,7 +138,7 @@ def batch_loss(job: Job, batch: Batch, index: int) -> Tensor:
         return diffusion_loss(
             latents,
             drawn,
-            lambda noisy, times: family.predict(noisy, times, text),
+            lambda noisy, times: family.predict(noisy, times, text, batch.sizes),
             process=process,
             snr_gamma=config.snr_gamma,
             emphasis=emphasis_of(batch, prior_loss_weight=config.prior_loss_weight),

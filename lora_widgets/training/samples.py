@@ -122,16 +122,23 @@ def sample_latents(
     latents = noise * scheduler.init_noise_sigma
     unasked, extra = guidance.unasked, _extra(scheduler, generator)
     text = guidance.asked if unasked is None else TextEmbedding.cat([unasked, guidance.asked])
+    sizes = whole_picture(noise.shape[2] * family.latent_factor, noise.shape[3] * family.latent_factor)
     for time_ in scheduler.timesteps:
         between()
         given = scheduler.scale_model_input(latents, time_)
         given = given if unasked is None else torch.cat([given, given])
-        estimate = family.predict(given, time_.to(noise.device).expand(len(given)), text).float()
+        times = time_.to(noise.device).expand(len(given))
+        estimate = family.predict(given, times, text, sizes.expand(len(given), -1)).float()
         if unasked is not None:
             without, asked = estimate.chunk(2)
             estimate = without + guidance.scale * (asked - without)
         latents = scheduler.step(estimate, time_, latents, **extra).prev_sample
     return latents
+
+
+def whole_picture(height: int, width: int) -> Tensor:
+    """Return the sizes (1, 6) of a picture that is drawn as large as it is, with nothing cut off."""
+    return torch.tensor([[height, width, 0, 0, height, width]])
 
 
 def new_scheduler(name: str, process: Any) -> Any:

@@ -17,7 +17,16 @@ PROCESS = DiscreteProcess(scaled_linear_betas(1000, start=0.00085, end=0.012), p
 
 def batch(is_reg, masks=None):
     count = len(is_reg)
-    return Batch(None, None, ("",) * count, tuple(range(count)), (False,) * count, tuple(is_reg), masks)
+    return Batch(
+        None,
+        None,
+        ("",) * count,
+        tuple(range(count)),
+        (False,) * count,
+        tuple(is_reg),
+        masks,
+        sizes=torch.zeros(count, 6),
+    )
 
 
 def loss(emphasis, *, snr_gamma=None, predicted=None):
