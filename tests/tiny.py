@@ -1,8 +1,8 @@
 """Random-weight models in miniature, SD1.5 and SDXL, with the real layout of folders and names.
 
 `golden/tiny_*.spec.json.xz` hold names, shapes, configuration files and checksums; the weights follow from a
-seed, bit by bit. The recorded numbers of other golden files were made with these very models by an independent
-trainer, so a checksum that differs means those numbers say nothing.
+seed, bit by bit. The recorded numbers of other golden files were made with these very models by an
+independent trainer, so a checksum that differs means those numbers say nothing.
 """
 
 import hashlib

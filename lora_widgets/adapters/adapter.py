@@ -15,7 +15,7 @@ Modules = Mapping[str, Sequence[LoRAModule]]
 
 
 class Adapter:
-    """The trainable modules of a run by component ("unet", "text_encoder_1"), in place of the base model's."""
+    """The trainable modules of a run by component ("unet", "text_encoder"), in place of the base model's."""
 
     def __init__(self, modules: Modules, *, clock: DropoutClock) -> None:
         self._modules, self._clock = modules, clock

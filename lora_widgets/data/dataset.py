@@ -216,7 +216,7 @@ class Dataset:
         return _random_crop(placement, showing.rng(self.seed, "crop"))
 
     def _sizes(self, image: int, *, flip: bool) -> tuple[int, int, int, int, int, int]:
-        """Return a row of ``Batch.sizes``. The crop is that of the middle, as in sd-scripts, even if it varies."""
+        """Return a row of ``Batch.sizes``; as in sd-scripts, the crop is always the middle's."""
         size, bucket = self.images[image].size, self.placement_of(image).bucket
         left, top = crop_conditioning(size, bucket, flip=flip)
         return size[1], size[0], top, left, bucket.height, bucket.width

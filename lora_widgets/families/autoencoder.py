@@ -1,4 +1,4 @@
-"""Pictures to latents and back, with the autoencoder of Stable Diffusion (Rombach et al., arXiv:2112.10752)."""
+"""Pictures to latents and back, with Stable Diffusion's autoencoder (Rombach et al., arXiv:2112.10752)."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING

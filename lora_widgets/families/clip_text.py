@@ -69,10 +69,10 @@ def encode(encoder: nn.Module, ids: Tensor, *, skip: int) -> Tensor:
 
 
 def encode_before_last(encoder: nn.Module, ids: Tensor) -> tuple[Tensor, Tensor | None]:
-    """Return hidden states (B, 75 n + 2, D) of windows (B, n, 77), and the pooled text (B, P) if there is one.
+    """Return hidden states (B, 75 n + 2, D) of windows (B, n, 77), and the pooled text (B, P) or None.
 
-    The states are those of the last layer but one, without the final layer norm, as SDXL reads them. An encoder
-    with a projection pools the first window at its end token. Matches kohya-ss/sd-scripts
+    The states are those of the last layer but one, without the final layer norm, as SDXL reads them. An
+    encoder with a projection pools the first window at its end token. Matches kohya-ss/sd-scripts
     (sdxl_train_util: get_hidden_states_sdxl).
     """
     rows = ids.flatten(0, 1).to(_final_layer_norm(encoder).weight.device)

@@ -1,4 +1,4 @@
-"""The UNet of Stable Diffusion as the families use it: loading, asking, and recomputing in the backward pass."""
+"""The UNet of Stable Diffusion: loading it, asking it, and recomputing its activations."""
 
 from typing import TYPE_CHECKING
 

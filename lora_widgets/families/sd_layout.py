@@ -31,7 +31,7 @@ class Layout:
 
 
 def read_layout(config: Any) -> Layout:
-    """Find the model of ``pretrained_model_name_or_path`` and ``vae_path``; check that it is a ``model_type``.
+    """Find the model of ``pretrained_model_name_or_path`` and ``vae_path``; check its family.
 
     Raises:
         ModelError: it is missing, incomplete, or another family.
@@ -97,7 +97,7 @@ def _check_channels(vae: Source, vae_config: dict[str, Any], unet: dict[str, Any
 
 
 def _check_plain_latents(vae: Source, vae_config: dict[str, Any]) -> None:
-    """Refuse models whose latents are shifted and scaled by channel, and whose noise follows another theory."""
+    """Refuse models whose latents are normalised by channel: their noise follows another theory, too."""
     if vae_config.get("latents_mean") is None and vae_config.get("latents_std") is None:
         return
     raise ModelError(

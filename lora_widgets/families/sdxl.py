@@ -1,4 +1,4 @@
-"""Stable Diffusion XL: two CLIP text encoders, a UNet that is told sizes (Podell et al., arXiv:2307.01952)."""
+"""Stable Diffusion XL: two CLIP text encoders, a UNet that is told sizes (Podell 2023, arXiv:2307.01952)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -113,7 +113,7 @@ class SDXL:
         return autoencoder.decode(loaded(self.vae, "vae"), latents, scale=self._latent_scale)
 
     def encode_text(self, captions: Sequence[str], *, skip: int) -> TextEmbedding:
-        """Return both encoders' states side by side (B, ``max_token_length`` + 2, D1 + D2), and the pooled text.
+        """Return both encoders' states side by side (B, ``max_token_length`` + 2, D), and pooled text (B, P).
 
         SDXL was trained with the last layer but one of each, so ``skip`` is ignored. They carry their history
         where the encoders train and grad is on.
@@ -160,6 +160,8 @@ class SDXL:
         return {
             "ss_base_model_version": "sdxl_base_v1-0",
             "ss_v2": "False",
+            "ss_clip_skip": "None",  # not that of the settings, which SD1.5 alone reads
+            "modelspec.encoder_layer": "2",
             "modelspec.architecture": "stable-diffusion-xl-v1-base/lora",
             "modelspec.prediction_type": "epsilon" if self.process.prediction == "epsilon" else "v",
             **self._layout.file_names(),

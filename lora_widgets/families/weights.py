@@ -145,8 +145,8 @@ def load_tokenizer(loader: Callable[..., Any], source: Source, *, subfolder: str
     tokenizer = _loaded(partial(loader, subfolder=subfolder), source, subfolder)
     if len(tokenizer) <= len(tokenizer.all_special_tokens):  # transformers 5 makes an empty one of no files
         raise ModelError(
-            f"The {subfolder} of the model in `{source.setting}` ({source.place}) has no vocabulary. Download "
-            f"the model's {subfolder} folder (vocab.json and merges.txt, or tokenizer.json) again."
+            f"The {subfolder} of the model in `{source.setting}` ({source.place}) has no vocabulary. "
+            f"Download the model's {subfolder} folder (vocab.json and merges.txt, or tokenizer.json) again."
         )
     return tokenizer
 
