@@ -1,7 +1,7 @@
 """Pictures to latents and back, with Stable Diffusion's autoencoder (Rombach et al., arXiv:2112.10752)."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -28,7 +28,7 @@ def load_autoencoder(layout: Layout, device: torch.device | str, dtype: torch.dt
 
 @torch.no_grad()
 def encode(
-    vae: "AutoencoderKL",
+    vae: Any,
     pixels: Tensor,
     *,
     scale: float,
@@ -47,14 +47,14 @@ def encode(
 
 
 @torch.no_grad()
-def decode(vae: "AutoencoderKL", latents: Tensor, *, scale: float) -> Tensor:
+def decode(vae: Any, latents: Tensor, *, scale: float) -> Tensor:
     """Return float32 pixels (B, 3, H, W) in [-1, 1] of scaled latents."""
     latents = (latents.float() / scale).to(vae.device, vae.dtype)
     with torch.autocast(vae.device.type, enabled=False):
         return vae.decode(latents, return_dict=False)[0].float().clamp(-1, 1)
 
 
-def to_float32(vae: "AutoencoderKL") -> bool:
+def to_float32(vae: Any) -> bool:
     """Let an autoencoder compute in float32 from now on; False if it did already."""
     if vae.dtype == torch.float32:
         return False
