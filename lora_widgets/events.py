@@ -45,8 +45,9 @@ class PhaseProgress(Event):
 class StepDone(Event):
     """One optimizer update; ``step`` and ``epoch`` count from 1.
 
-    ``loss`` is the mean over the step's pictures, ``learning_rates`` are this update's by name (one for all text encoders),
-    ``grad_norm`` is the norm before clipping, ``seconds`` is the time since the previous update.
+    ``loss`` is the mean over the step's pictures, ``learning_rates`` are this update's by name ("unet",
+    "text_encoder"), ``grad_norm`` is the norm before clipping, ``seconds`` is the time since the previous
+    update.
     """
 
     step: int
