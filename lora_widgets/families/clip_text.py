@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from lora_widgets.config.captions import TOKENS_PER_WINDOW
 from lora_widgets.errors import ModelError
-from lora_widgets.families.parts import let_checkpoints_act
+from lora_widgets.families.in_memory import let_checkpoints_act
 
 
 def tokenize(tokenizer: Any, captions: Sequence[str], *, max_tokens: int) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from lora_widgets.families.parts import let_checkpoints_act
+from lora_widgets.families.in_memory import let_checkpoints_act
 from lora_widgets.families.sd_layout import Layout
 from lora_widgets.families.weights import load_part
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from lora_widgets.families import autoencoder, clip_text, denoiser
 from lora_widgets.families.family import Part, Root, TextEmbedding
 from lora_widgets.families.fingerprint import fingerprint
-from lora_widgets.families.parts import free_memory, loaded
+from lora_widgets.families.in_memory import free_memory, loaded
 from lora_widgets.families.schedule import process_of
 from lora_widgets.families.sd_layout import Layout, read_layout
 from lora_widgets.families.weights import load_part, load_tokenizer

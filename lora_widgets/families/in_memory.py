@@ -1,4 +1,4 @@
-"""The parts of a base model, which come and go: what is used must be loaded, what goes frees its memory."""
+"""The parts of a base model that are in memory: they come and go, and what is used must be there."""
 
 import gc
 from typing import Any
