@@ -18,7 +18,7 @@ class Started(Event):
     """Preparation is over and the first step is next.
 
     ``start_step`` is 0, or the number of steps already done when a run is resumed. ``modules`` and
-    ``parameters`` count what the adapter trains, by component ("unet", "text_encoder").
+    ``parameters`` count what the adapter trains, by component ("unet", "text_encoder_1").
     """
 
     run_name: str
@@ -45,8 +45,9 @@ class PhaseProgress(Event):
 class StepDone(Event):
     """One optimizer update; ``step`` and ``epoch`` count from 1.
 
-    ``loss`` is the mean over the step's pictures, ``learning_rates`` are those of this update by component,
-    ``grad_norm`` is the norm before clipping, ``seconds`` is the time since the previous update.
+    ``loss`` is the mean over the step's pictures, ``learning_rates`` are this update's by name ("unet",
+    "text_encoder"), ``grad_norm`` is the norm before clipping, ``seconds`` is the time since the previous
+    update.
     """
 
     step: int

@@ -39,6 +39,14 @@ def tiny_sd15(tmp_path_factory) -> Path:
     return make_tiny_sd15(tmp_path_factory.mktemp("tiny_sd15"))
 
 
+@pytest.fixture(scope="session")
+def tiny_sdxl(tmp_path_factory) -> Path:
+    """Folder of an SDXL model in miniature with random weights; read it, do not write to it."""
+    from tiny import make_tiny_sdxl
+
+    return make_tiny_sdxl(tmp_path_factory.mktemp("tiny_sdxl"))
+
+
 @pytest.fixture
 def tiny_dataset(tmp_path) -> Path:
     """Folder with `2_thing`, 8 captioned pictures of 64 to 96 px, each to be seen twice per epoch."""

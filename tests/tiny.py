@@ -1,7 +1,7 @@
-"""A random-weight Stable Diffusion 1.5 in miniature, with the real layout of folders and names.
+"""Random-weight models in miniature, SD1.5 and SDXL, with the real layout of folders and names.
 
-`golden/tiny_sd15.spec.json.xz` holds names, shapes, configuration files and checksums; the weights follow
-from a seed, bit by bit. The recorded numbers of other golden files were made with this very model by an
+`golden/tiny_*.spec.json.xz` hold names, shapes, configuration files and checksums; the weights follow from a
+seed, bit by bit. The recorded numbers of other golden files were made with these very models by an
 independent trainer, so a checksum that differs means those numbers say nothing.
 """
 
@@ -14,13 +14,21 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-SPEC = Path(__file__).parent / "golden" / "tiny_sd15.spec.json.xz"
+GOLDEN = Path(__file__).parent / "golden"
 
 
 def make_tiny_sd15(folder: Path | str) -> Path:
-    """Write the model as a diffusers folder and return the folder."""
-    folder = Path(folder)
-    with lzma.open(SPEC) as file:
+    """Write Stable Diffusion 1.5 in miniature as a diffusers folder and return the folder."""
+    return _make("tiny_sd15", Path(folder))
+
+
+def make_tiny_sdxl(folder: Path | str) -> Path:
+    """Write Stable Diffusion XL in miniature as a diffusers folder and return the folder."""
+    return _make("tiny_sdxl", Path(folder))
+
+
+def _make(name: str, folder: Path) -> Path:
+    with lzma.open(GOLDEN / f"{name}.spec.json.xz") as file:
         spec = json.load(file)
     for name, text in spec["texts"].items():
         _place(folder, name).write_bytes(text.encode())

@@ -20,6 +20,7 @@ class Adapter:
     def __init__(self, modules: Modules, *, clock: DropoutClock) -> None:
         self._modules, self._clock = modules, clock
         self._in_place = False
+        self._other_names = {other: module.name for module in self._all() for other in module.other_names}
         self.mode(training=True)
 
     def put_in_place(self) -> None:
@@ -86,7 +87,7 @@ class Adapter:
         Raises:
             StateError: nothing in ``source`` fits, or a tensor has another shape; nothing is changed then.
         """
-        theirs = {canonical_key(key): tensor for key, tensor in tensors.items()}
+        theirs = {self._own_key(canonical_key(key)): tensor for key, tensor in tensors.items()}
         matched = [m for m in self._all() if _keys(m)[0] in theirs and _keys(m)[1] in theirs]
         if not matched:
             raise StateError(
@@ -99,6 +100,11 @@ class Adapter:
         for module in matched:
             _take_over(module, theirs)
         return self._unmatched(theirs, matched, source)
+
+    def _own_key(self, key: str) -> str:
+        """Return our name of a tensor that is called by another name of its module."""
+        name, dot, tensor = key.partition(".")
+        return f"{self._other_names.get(name, name)}{dot}{tensor}"
 
     def _unmatched(
         self, theirs: Mapping[str, Tensor], matched: list[LoRAModule], source: str

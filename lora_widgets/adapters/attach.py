@@ -20,8 +20,8 @@ def attach(family: Family, config: Any, *, generator: torch.Generator) -> Adapte
     Raises:
         ModelError: nothing is to be trained, or a part has no module to adapt.
     """
-    wanted = {"unet": config.trains_unet, "text_encoder": config.trains_text_encoder}
-    components = [component for component, trains in wanted.items() if trains]
+    components = ["unet"] if config.trains_unet else []
+    components += family.text_encoders if config.trains_text_encoder else []
     if not components:
         raise ModelError(
             "Nothing would be trained: `unet_lr` and `text_encoder_lr` are both 0. Set one of them above 0."
@@ -34,8 +34,7 @@ def attach(family: Family, config: Any, *, generator: torch.Generator) -> Adapte
     )
     roots, modules, count = family.roots(), {}, 0
     for component in components:
-        root, prefix = roots[component]
-        found = targets(root, prefix)
+        found = targets(roots[component])
         if not found:
             raise ModelError(
                 f"The {component} of the model in `pretrained_model_name_or_path` has no layer that LoRA can "

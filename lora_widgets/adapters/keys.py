@@ -4,6 +4,7 @@ We write the names of kohya's trainer, which every program of the field reads:
 ``<prefix>_<module path with underscores>.lora_down.weight`` (also ``.lora_up.weight`` and ``.alpha``).
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,8 @@ _TENSOR_NAMES = {
     "lora_linear_layer.down.weight": "lora_down.weight",
     "lora_linear_layer.up.weight": "lora_up.weight",
 }
-_PEFT_PREFIXES = {"unet.": "lora_unet", "text_encoder.": "lora_te"}
+_PEFT_PREFIXES = {"unet.": "lora_unet", "text_encoder.": "lora_te", "text_encoder_2.": "lora_te2"}
+_SHORT_TEXT_NAME = re.compile(r"^(lora_te\d?)_encoder_")
 
 
 def kohya_name(prefix: str, path: str) -> str:
@@ -37,14 +39,13 @@ def canonical_key(key: str) -> str:
 
     Known are kohya's names, the short text encoder names that trainers on transformers 5 write, and the names
     of diffusers and PEFT (``unet.mid_block.attentions.0.proj_in.lora_A.weight``). Others return unchanged.
+    Which of several names for one module is ours differs by family: see ``Target.other_names``.
     """
     for start, prefix in _PEFT_PREFIXES.items():
         if key.startswith(start):
             path, tensor = _split_peft(key.removeprefix(start))
             return f"{kohya_name(prefix, path)}.{tensor}"
-    if key.startswith("lora_te_encoder_"):
-        return key.replace("lora_te_", "lora_te_text_model_", 1)
-    return key
+    return _SHORT_TEXT_NAME.sub(r"\1_text_model_encoder_", key, count=1)
 
 
 def read_lora_file(path: Path | str) -> tuple[dict[str, Tensor], dict[str, str]]:

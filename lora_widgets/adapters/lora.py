@@ -36,7 +36,7 @@ class LoRAModule(nn.Module):
     ) -> None:
         super().__init__()
         base = target.module
-        self.name, self.rank = target.name, settings.rank
+        self.name, self.other_names, self.rank = target.name, target.other_names, settings.rank
         self.scale = settings.alpha / settings.rank
         self._dropout, self._clock, self._index = settings.dropout, settings.clock, index
         self._target = (base,)  # in a tuple, so that it does not become a submodule of ours

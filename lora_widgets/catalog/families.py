@@ -45,6 +45,8 @@ _ROWS = (
         native_size_px=1024,
         numbers_per_caption=77 * (768 + 1280) + 1280,
         predicts="noise",
+        import_path="lora_widgets.families.sdxl:SDXL",
+        active=True,
     ),
     FamilyRow(
         name="Flux",

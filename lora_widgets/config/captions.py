@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from lora_widgets.config.fields import Ui
+from lora_widgets.config.fields import OnlyWhen, Ui
 from lora_widgets.config.section import Section
 from lora_widgets.config.tabs import Tab
 
@@ -20,9 +20,11 @@ class Captions(Section, tab=Tab.ADVANCED, group="Captions"):
     """The first tags of each caption that stay in place when tags are shuffled or dropped. Set it to 1 to
     protect a trigger word."""
 
-    clip_skip: Annotated[int | None, Field(ge=1, le=12), Ui("CLIP skip", unit="layers")] = 2
+    clip_skip: Annotated[
+        int | None, Field(ge=1, le=12), Ui("CLIP skip", unit="layers"), OnlyWhen("model_type", "SD1.5")
+    ] = 2
     """Which layer of the text encoder is used, counted from the end; empty or 1 is the last. 2 suits anime
-    models, 1 most others."""
+    models, 1 most others. The other families always use the layer they were trained with."""
 
     caption_dropout_rate: Annotated[float, Field(ge=0, le=1), Ui("Caption dropout")] = 0.0
     """Share of the showings with an empty caption. Lets the style come without words; usual are 0 to 0.1."""

@@ -2,14 +2,14 @@
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 
-from lora_widgets.data.buckets import BucketPlan, Placement
+from lora_widgets.data.buckets import BucketPlan, Placement, crop_conditioning
 from lora_widgets.data.captions import captions_drop, captions_vary
 from lora_widgets.data.image_file import ImageFile
 from lora_widgets.data.images import Offset, open_alpha, open_image, open_mask, place, place_mask
@@ -47,6 +47,8 @@ class Batch:
 
     ``images`` are the indices of the pictures; ``flipped`` says which of them are mirrored, ``is_reg`` which
     are there for regularisation. ``masks`` (B, 1, H, W) in [0, 1] say where to learn; None is everywhere.
+    ``sizes`` (B, 6) are in pixels: height and width of the file's picture, top and left of the crop as SDXL
+    counts it, height and width of the bucket.
     """
 
     pixels: Tensor | None
@@ -56,6 +58,7 @@ class Batch:
     flipped: tuple[bool, ...]
     is_reg: tuple[bool, ...]
     masks: Tensor | None = None
+    sizes: Tensor = field(kw_only=True)
 
 
 class Dataset:
@@ -103,6 +106,9 @@ class Dataset:
         )
         flipped = tuple(self._is_flipped(showing) for showing in showings)
         is_reg = tuple(self.images[image].subset.is_reg for image in images)
+        sizes = torch.tensor(
+            [self._sizes(image, flip=flip) for image, flip in zip(images, flipped, strict=True)]
+        )
         if self._latents is not None:
             keys = [
                 LatentKey(showing.image, self._crop_number(showing), flip)
@@ -110,14 +116,14 @@ class Dataset:
             ]
             latents = torch.stack([self._latents[key] for key in keys])
             masks = self._masks(images, [self.cached_crop(key) for key in keys], flipped)
-            return Batch(None, latents, captions, images, flipped, is_reg, masks)
+            return Batch(None, latents, captions, images, flipped, is_reg, masks, sizes=sizes)
         crops = [self._crop(showing) for showing in showings]
         pixels = [
             self.pixels_of(image, crop=crop, flip=flip)
             for image, crop, flip in zip(images, crops, flipped, strict=True)
         ]
         masks = self._masks(images, crops, flipped)
-        return Batch(torch.stack(pixels), None, captions, images, flipped, is_reg, masks)
+        return Batch(torch.stack(pixels), None, captions, images, flipped, is_reg, masks, sizes=sizes)
 
     def pixels_of(self, image: int, *, crop: Offset, flip: bool) -> Tensor:
         """Read one picture by index -> (3, H, W) in [-1, 1].
@@ -209,6 +215,12 @@ class Dataset:
         if not self._settings_of(showing.image).random_crop:
             return placement.crop
         return _random_crop(placement, showing.rng(self.seed, "crop"))
+
+    def _sizes(self, image: int, *, flip: bool) -> tuple[int, int, int, int, int, int]:
+        """Return a row of ``Batch.sizes``; as in sd-scripts, the crop is always the middle's."""
+        size, bucket = self.images[image].size, self.placement_of(image).bucket
+        left, top = crop_conditioning(size, bucket, flip=flip)
+        return size[1], size[0], top, left, bucket.height, bucket.width
 
     def _masks(
         self, images: Sequence[int], crops: Sequence[Offset], flipped: Sequence[bool]

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from lora_widgets.config.captions import TOKENS_PER_WINDOW
 from lora_widgets.errors import ModelError
+from lora_widgets.families.in_memory import let_checkpoints_act
 
 
 def tokenize(tokenizer: Any, captions: Sequence[str], *, max_tokens: int) -> Tensor:
@@ -67,6 +68,20 @@ def encode(encoder: nn.Module, ids: Tensor, *, skip: int) -> Tensor:
     return join_windows(_states(encoder, rows, skip=skip).unflatten(0, ids.shape[:2]))
 
 
+def encode_before_last(encoder: nn.Module, ids: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Return hidden states (B, 75 n + 2, D) of windows (B, n, 77), and the pooled text (B, P) or None.
+
+    The states are those of the last layer but one, without the final layer norm, as SDXL reads them. An
+    encoder with a projection pools the first window at its end token. Matches kohya-ss/sd-scripts
+    (sdxl_train_util: get_hidden_states_sdxl).
+    """
+    rows = ids.flatten(0, 1).to(_final_layer_norm(encoder).weight.device)
+    read = encoder(rows, output_hidden_states=True)
+    hidden = join_windows(read.hidden_states[-2].unflatten(0, ids.shape[:2]))
+    pooled = getattr(read, "text_embeds", None)
+    return hidden, None if pooled is None else pooled.unflatten(0, ids.shape[:2])[:, 0]
+
+
 def _states(encoder: nn.Module, ids: Tensor, *, skip: int) -> Tensor:
     if skip == 1:
         return encoder(ids).last_hidden_state
@@ -84,9 +99,12 @@ def _final_layer_norm(encoder: nn.Module) -> nn.LayerNorm:
     return getattr(encoder, "text_model", encoder).final_layer_norm  # pyright: ignore[reportReturnType]
 
 
-def enable_checkpointing(encoder: Any, **arguments: bool) -> None:
-    """Let the layers recompute activations; transformers 5 renamed the method and deprecates the old name."""
-    if hasattr(encoder, "activation_checkpointing_enable"):
+def enable_checkpointing(encoder: Any) -> None:
+    """Recompute the activations of its layers in the backward pass."""
+    # Our dropouts repeat their masks by themselves, so the global random state needs no saving.
+    arguments = {"use_reentrant": False, "preserve_rng_state": False}
+    if hasattr(encoder, "activation_checkpointing_enable"):  # transformers 5's name
         encoder.activation_checkpointing_enable(activation_checkpointing_kwargs=arguments)
     else:
         encoder.gradient_checkpointing_enable(gradient_checkpointing_kwargs=arguments)
+    let_checkpoints_act(encoder)

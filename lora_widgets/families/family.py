@@ -1,6 +1,6 @@
 """What training asks of a model family, and how to open one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -52,13 +52,32 @@ class TextEmbedding:
         return self.hidden, self.pooled, self.mask
 
 
+def as_it_is(path: str) -> str:
+    """Return a module's path unchanged, for parts whose modules are called the same in files."""
+    return path
+
+
+@dataclass(frozen=True)
+class Root:
+    """A loaded part an adapter can attach to, and what its modules are called in files.
+
+    A name there is ``prefix`` and the module's path as ``path_in_files`` gives it.
+    """
+
+    module: nn.Module
+    prefix: str
+    path_in_files: Callable[[str], str] = as_it_is
+
+
 class Family(Protocol):
     """An opened base model; its parts are loaded and unloaded one by one as phases come and go.
 
-    ``notes`` are sentences for the user about how its files and the settings go together.
+    ``text_encoders`` are the components that learn at ``text_encoder_lr``; ``notes`` are sentences for the
+    user about how its files and the settings go together.
     """
 
     name: str
+    text_encoders: tuple[str, ...]
     notes: tuple[str, ...]
     process: NoiseProcess
     latent_factor: int
@@ -71,7 +90,7 @@ class Family(Protocol):
         ...
 
     def load_text_encoder(self, device: torch.device | str, dtype: torch.dtype) -> None:
-        """Load the text encoder and its tokenizer, frozen."""
+        """Load the text encoders and their tokenizers, frozen."""
         ...
 
     def load_denoiser(self, device: torch.device | str, dtype: torch.dtype) -> None:
@@ -104,15 +123,22 @@ class Family(Protocol):
         ...
 
     def encode_text(self, captions: Sequence[str], *, skip: int) -> TextEmbedding:
-        """Return what the denoiser reads; ``skip`` counts text layers from the end, 1 being the last."""
+        """Return what the denoiser reads; ``skip`` counts text layers from the end, 1 being the last.
+
+        A family that was trained with one layer only reads that one, whatever ``skip`` is.
+        """
         ...
 
-    def predict(self, noisy: Tensor, times: Tensor, text: TextEmbedding) -> Tensor:
-        """Return the denoiser's estimate (B, C, h, w); precision (autocast) is the caller's."""
+    def predict(self, noisy: Tensor, times: Tensor, text: TextEmbedding, sizes: Tensor) -> Tensor:
+        """Return the denoiser's estimate (B, C, h, w); precision (autocast) is the caller's.
+
+        ``sizes`` (B, 6) are those of each picture in pixels: height and width of the original, top and left
+        of the crop, height and width that are drawn. Families that were not trained with them ignore them.
+        """
         ...
 
-    def roots(self) -> dict[str, tuple[nn.Module, str]]:
-        """Return the loaded parts an adapter can attach to: component -> (module, prefix of file names)."""
+    def roots(self) -> dict[str, Root]:
+        """Return the loaded parts an adapter can attach to, by component."""
         ...
 
     def enable_gradient_checkpointing(self, *, unet: bool, text_encoder: bool) -> None:

@@ -1,19 +1,18 @@
 """Stable Diffusion 1.5: one CLIP text encoder, a UNet over latents (Rombach et al., arXiv:2112.10752)."""
 
-import gc
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
+from torch import Tensor
 
-from lora_widgets.families import clip_text
-from lora_widgets.families.family import Part, TextEmbedding
+from lora_widgets.families import autoencoder, clip_text, denoiser
+from lora_widgets.families.family import Part, Root, TextEmbedding
 from lora_widgets.families.fingerprint import fingerprint
+from lora_widgets.families.in_memory import free_memory, loaded
 from lora_widgets.families.noise_schedule import noise_process, notes_on_schedule
-from lora_widgets.families.sd15_layout import Layout, read_layout
+from lora_widgets.families.sd_layout import Layout, read_layout
 from lora_widgets.families.weights import load_part, load_tokenizer
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ class SD15:
     """
 
     name = "SD1.5"
+    text_encoders = ("text_encoder",)
     weights_file: Path | None = None
 
     def __init__(self, config: Any) -> None:
@@ -48,41 +48,22 @@ class SD15:
 
     def load_vae(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load the autoencoder; ``no_half_vae`` turns ``dtype`` into float32."""
-        from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-
         dtype = torch.float32 if self._vae_needs_float32 else dtype
-        self.vae = load_part(
-            AutoencoderKL.from_pretrained,
-            self._layout.vae,
-            subfolder=self._layout.vae_subfolder,
-            device=device,
-            torch_dtype=dtype,
-        )
+        self.vae = autoencoder.load_autoencoder(self._layout, device, dtype)
 
     def load_text_encoder(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load the CLIP text encoder and its tokenizer, frozen."""
         from transformers import CLIPTextModel, CLIPTokenizer
 
+        model = self._layout.model
         self.text_encoder = load_part(
-            CLIPTextModel.from_pretrained,
-            self._layout.model,
-            subfolder="text_encoder",
-            device=device,
-            dtype=dtype,
+            CLIPTextModel.from_pretrained, model, subfolder="text_encoder", device=device, dtype=dtype
         )
-        self.tokenizer = load_tokenizer(CLIPTokenizer.from_pretrained, self._layout.model)
+        self.tokenizer = load_tokenizer(CLIPTokenizer.from_pretrained, model, subfolder="tokenizer")
 
     def load_denoiser(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load the UNet, frozen."""
-        from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-
-        self.unet = load_part(
-            UNet2DConditionModel.from_pretrained,
-            self._layout.model,
-            subfolder="unet",
-            device=device,
-            torch_dtype=dtype,
-        )
+        self.unet = denoiser.load_unet(self._layout, device, dtype)
 
     def unload(self, part: Part) -> None:
         """Forget a part and return its memory; nothing happens if it is not loaded."""
@@ -92,118 +73,66 @@ class SD15:
             self.text_encoder = self.tokenizer = None
         else:
             self.unet = None
-        gc.collect()
-        if torch.cuda.is_initialized():
-            torch.cuda.empty_cache()
+        free_memory()
 
     def fingerprint(self, part: Part) -> str:
         """Return a hash of all that decides the outputs of a loaded part: weights, formats, vocabulary."""
         if part == "vae":
-            return fingerprint(_loaded(self.vae, part), self._latent_scale)
+            return fingerprint(loaded(self.vae, part), self._latent_scale)
         if part == "text_encoder":
-            vocabulary = sorted(_loaded(self.tokenizer, "tokenizer").get_vocab().items())
-            return fingerprint(_loaded(self.text_encoder, part), vocabulary)
-        return fingerprint(_loaded(self.unet, part))
+            vocabulary = sorted(loaded(self.tokenizer, "tokenizer").get_vocab().items())
+            return fingerprint(loaded(self.text_encoder, part), vocabulary)
+        return fingerprint(loaded(self.unet, part))
 
     def use_float32_vae(self) -> bool:
         """Let the loaded autoencoder compute in float32 from now on; False if it did already."""
-        vae = _loaded(self.vae, "vae")
-        if vae.dtype == torch.float32:
-            return False
-        vae.to(torch.float32)
-        return True
+        return autoencoder.to_float32(loaded(self.vae, "vae"))
 
-    @torch.no_grad()
     def encode_images(
         self, pixels: Tensor, *, generator: torch.Generator | Sequence[torch.Generator]
     ) -> Tensor:
-        """Sample latents (B, C, h, w), float32 and scaled, of ``pixels`` (B, 3, H, W) in [-1, 1].
+        """Sample latents (B, C, h, w), float32 and scaled, of ``pixels`` (B, 3, H, W) in [-1, 1]."""
+        vae = loaded(self.vae, "vae")
+        return autoencoder.encode(vae, pixels, scale=self._latent_scale, generator=generator)
 
-        The posterior is sampled once, as the reference trainer does; ``generator`` is one for all pictures,
-        or one for each.
-        """
-        vae = _loaded(self.vae, "vae")
-        with torch.autocast(vae.device.type, enabled=False):  # `no_half_vae` holds there too
-            posterior = vae.encode(pixels.to(vae.device, vae.dtype), return_dict=False)[0]
-        mean, deviation = posterior.mean.float(), posterior.std.float()
-        drawn = _normal(mean.shape, generator)
-        return (mean + deviation * drawn.to(mean)) * self._latent_scale
-
-    @torch.no_grad()
     def decode(self, latents: Tensor) -> Tensor:
         """Return float32 pixels (B, 3, H, W) in [-1, 1] of scaled latents."""
-        vae = _loaded(self.vae, "vae")
-        latents = (latents.float() / self._latent_scale).to(vae.device, vae.dtype)
-        with torch.autocast(vae.device.type, enabled=False):
-            return vae.decode(latents, return_dict=False)[0].float().clamp(-1, 1)
+        return autoencoder.decode(loaded(self.vae, "vae"), latents, scale=self._latent_scale)
 
     def encode_text(self, captions: Sequence[str], *, skip: int) -> TextEmbedding:
         """Return hidden states (B, ``max_token_length`` + 2, D).
 
         They carry their history where the encoder trains and grad is on.
         """
-        encoder = _loaded(self.text_encoder, "text_encoder")
+        encoder = loaded(self.text_encoder, "text_encoder")
         ids = clip_text.tokenize(self.tokenizer, captions, max_tokens=self._max_tokens)
         return TextEmbedding(clip_text.encode(encoder, ids, skip=skip))
 
-    def predict(self, noisy: Tensor, times: Tensor, text: TextEmbedding) -> Tensor:
+    def predict(self, noisy: Tensor, times: Tensor, text: TextEmbedding, sizes: Tensor) -> Tensor:
         """Return the UNet's estimate (B, C, h, w); inputs take the UNet's dtype unless autocast is on."""
-        unet, hidden = _loaded(self.unet, "unet"), text.hidden
-        if not torch.is_autocast_enabled(noisy.device.type):
-            dtype = unet.conv_in.weight.dtype  # `unet.dtype` walks over all parameters
-            noisy, hidden = noisy.to(dtype), hidden.to(dtype)
-        return unet(noisy, times.to(noisy.device), encoder_hidden_states=hidden, return_dict=False)[0]
+        del sizes  # its UNet was never told them
+        return denoiser.estimate(loaded(self.unet, "unet"), noisy, times, hidden=text.hidden)
 
-    def roots(self) -> dict[str, tuple[nn.Module, str]]:
-        """Return the loaded parts an adapter can attach to: component -> (module, prefix of file names)."""
+    def roots(self) -> dict[str, Root]:
+        """Return the loaded parts an adapter can attach to, by component."""
         parts = {"unet": (self.unet, "lora_unet"), "text_encoder": (self.text_encoder, "lora_te")}
-        return {component: (root, prefix) for component, (root, prefix) in parts.items() if root is not None}
+        return {
+            component: Root(part, prefix) for component, (part, prefix) in parts.items() if part is not None
+        }
 
     def enable_gradient_checkpointing(self, *, unet: bool, text_encoder: bool) -> None:
         """Recompute activations in the backward pass of the chosen parts, which must be loaded."""
-        # Our dropouts repeat their masks by themselves, so the global random state needs no saving.
         if unet:
-            denoiser = _loaded(self.unet, "unet")
-            denoiser.enable_gradient_checkpointing(
-                lambda block, *inputs: checkpoint(
-                    block.__call__, *inputs, use_reentrant=False, preserve_rng_state=False
-                )
-            )
-            _let_checkpoints_act(denoiser)
+            denoiser.enable_checkpointing(loaded(self.unet, "unet"))
         if text_encoder:
-            encoder = _loaded(self.text_encoder, "text_encoder")
-            clip_text.enable_checkpointing(encoder, use_reentrant=False, preserve_rng_state=False)
-            _let_checkpoints_act(encoder)
+            clip_text.enable_checkpointing(loaded(self.text_encoder, "text_encoder"))
 
     def identity(self) -> dict[str, str]:
         """Return the metadata by which other programs recognise the base model."""
-        names = {
+        return {
             "ss_base_model_version": "sd_v1",
             "ss_v2": "False",
-            "ss_sd_model_name": Path(self._layout.model.place).name,
             "modelspec.architecture": "stable-diffusion-v1/lora",
             "modelspec.prediction_type": "epsilon" if self.process.prediction == "epsilon" else "v",
+            **self._layout.file_names(),
         }
-        if self._layout.vae is not self._layout.model:
-            names["ss_vae_name"] = Path(self._layout.vae.place).name
-        return names
-
-
-def _normal(shape: torch.Size, generator: torch.Generator | Sequence[torch.Generator]) -> Tensor:
-    """Draw noise of ``shape`` (B, ...), each of B pictures with its own generator if there are several."""
-    if isinstance(generator, torch.Generator):
-        return torch.randn(shape, generator=generator, device=generator.device)
-    return torch.stack([torch.randn(shape[1:], generator=one, device=one.device) for one in generator])
-
-
-def _let_checkpoints_act(root: nn.Module) -> None:
-    """Put only the checkpointed blocks in training mode, which is when they recompute; dropouts stay off."""
-    for module in root.modules():
-        if getattr(module, "gradient_checkpointing", False):
-            module.training = True
-
-
-def _loaded(part: Any, name: str) -> Any:
-    if part is None:
-        raise RuntimeError(f"The {name} of the base model is not loaded; this is a mistake in the program.")
-    return part

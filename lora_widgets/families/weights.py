@@ -136,17 +136,17 @@ def load_part(
     return _loaded(load, source, subfolder).requires_grad_(requires_grad=False).eval().to(device)
 
 
-def load_tokenizer(loader: Callable[..., Any], source: Source) -> Any:
-    """Load the tokenizer of the model with a ``from_pretrained`` function.
+def load_tokenizer(loader: Callable[..., Any], source: Source, *, subfolder: str) -> Any:
+    """Load a tokenizer of the model with a ``from_pretrained`` function.
 
     Raises:
         ModelError: its files are missing, damaged, or cannot be fetched.
     """
-    tokenizer = _loaded(partial(loader, subfolder="tokenizer"), source, "tokenizer")
+    tokenizer = _loaded(partial(loader, subfolder=subfolder), source, subfolder)
     if len(tokenizer) <= len(tokenizer.all_special_tokens):  # transformers 5 makes an empty one of no files
         raise ModelError(
-            f"The tokenizer of the model in `{source.setting}` ({source.place}) has no vocabulary. Download "
-            "the model's tokenizer folder (vocab.json and merges.txt, or tokenizer.json) again."
+            f"The {subfolder} of the model in `{source.setting}` ({source.place}) has no vocabulary. "
+            f"Download the model's {subfolder} folder (vocab.json and merges.txt, or tokenizer.json) again."
         )
     return tokenizer
 

@@ -17,7 +17,7 @@ from lora_widgets.events import Event, Notice, PhaseProgress
 from lora_widgets.families.family import Family
 from lora_widgets.training.control import Control
 from lora_widgets.training.plan import Plan
-from lora_widgets.training.precision import Precision
+from lora_widgets.training.precision import VAE_OVERFLOWS, Precision
 from lora_widgets.training.randomness import generator_for
 from lora_widgets.training.text import FORMAT, CachedText, LiveText
 
@@ -55,11 +55,7 @@ def cache_latents(
         yield event
         if encoder.fell_back and not told:
             told = True
-            yield Notice(
-                "warning",
-                "The VAE overflows in half precision, so it computes in full precision from now on. Set "
-                "`no_half_vae` to True to begin so.",
-            )
+            yield VAE_OVERFLOWS
     return cache
 
 

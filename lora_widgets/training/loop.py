@@ -16,6 +16,7 @@ from lora_widgets.training.caching import encode_pixels
 from lora_widgets.training.control import Control
 from lora_widgets.training.loss import diffusion_loss, draw_noise, emphasis_of
 from lora_widgets.training.optimizers import rates_at, set_rates
+from lora_widgets.training.precision import VAE_OVERFLOWS
 from lora_widgets.training.prepare import Job
 from lora_widgets.training.randomness import generator_for
 from lora_widgets.training.saves import save_end, save_if_due
@@ -78,6 +79,8 @@ def _one_step(job: Job, batches: Iterator[Batch], *, since: float) -> Iterator[E
     set_rates(job.optimizer, rates)
     result = train_step(job, step, batches)
     job.step = step + 1
+    while job.notices:
+        yield job.notices.pop(0)
     if result.skipped:
         yield Notice(
             "info", f"Step {step + 1}: gradients overflowed in fp16, so the scaler skipped the update."
@@ -138,7 +141,7 @@ def batch_loss(job: Job, batch: Batch, index: int) -> Tensor:
         return diffusion_loss(
             latents,
             drawn,
-            lambda noisy, times: family.predict(noisy, times, text),
+            lambda noisy, times: family.predict(noisy, times, text, batch.sizes),
             process=process,
             settings=config,
             emphasis=emphasis_of(batch, prior_loss_weight=config.prior_loss_weight),
@@ -149,8 +152,16 @@ def _latents(job: Job, batch: Batch, index: int) -> Tensor:
     if batch.latents is not None:
         return batch.latents.to(job.precision.device, non_blocking=True)
     assert batch.pixels is not None  # a batch has one or the other
+    latents = _encoded(job, batch.pixels, index)
+    if not torch.isfinite(latents).all() and job.plan.family.use_float32_vae():
+        job.notices.append(VAE_OVERFLOWS)
+        latents = _encoded(job, batch.pixels, index)
+    return latents
+
+
+def _encoded(job: Job, pixels: Tensor, index: int) -> Tensor:
     generator = generator_for(job.plan.config.seed, "live latents", index)
-    return encode_pixels(job.plan, batch.pixels, job.precision, generator)
+    return encode_pixels(job.plan, pixels, job.precision, generator)
 
 
 def _clip(job: Job) -> float:

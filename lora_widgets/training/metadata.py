@@ -160,14 +160,14 @@ def _modelspec(facts: RunFacts) -> dict[str, str]:
     width, height = config.resolution_size
     return {
         "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.architecture": identity["modelspec.architecture"],
         "modelspec.implementation": "https://github.com/Stability-AI/generative-models",
         "modelspec.title": config.file_stem,
         "modelspec.resolution": f"{width}x{height}",
         "modelspec.date": datetime.fromtimestamp(facts.started_at, tz=UTC).strftime("%Y-%m-%dT%H:%M:%S"),
-        "modelspec.prediction_type": identity["modelspec.prediction_type"],
         "modelspec.encoder_layer": str(config.clip_layers_skipped),
-    } | _timestep_range(config)
+        **{key: value for key, value in identity.items() if key.startswith("modelspec.")},
+        **_timestep_range(config),
+    }
 
 
 def _timestep_range(config: TrainingConfig) -> dict[str, str]:

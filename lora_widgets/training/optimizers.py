@@ -68,19 +68,27 @@ def build_optimizer(
     *,
     rates: Mapping[str, float],
 ) -> torch.optim.Optimizer:
-    """Return an optimizer with a group per component, named, at its base rate."""
-    groups = [{"params": list(group), "lr": rates[name], "name": name} for name, group in parameters.items()]
+    """Return an optimizer with a group per component, at its base rate and named as the rate is."""
+    groups = [
+        {"params": list(group), "lr": rates[rate_name(component)], "name": rate_name(component)}
+        for component, group in parameters.items()
+    ]
     return optimizer_class(settings)(groups, **optimizer_keywords(settings))  # pyright: ignore[reportCallIssue]
 
 
+def rate_name(component: str) -> str:
+    """Return what the rate of a component is called: the text encoders of a family share one."""
+    return "text_encoder" if component.startswith("text_encoder") else component
+
+
 def base_rates(settings: LearningRate) -> dict[str, float]:
-    """Return the base learning rate of each component that trains."""
+    """Return the base learning rates, by the names of the components that train."""
     rates = {"unet": settings.unet_lr, "text_encoder": settings.text_encoder_lr}
     return {name: rate for name, rate in rates.items() if rate > 0}
 
 
 def rates_at(settings: LearningRate, step: int, *, total: int) -> dict[str, float]:
-    """Return each component's learning rate for the update ``step`` (from 0)."""
+    """Return the learning rates, by name, for the update ``step`` (from 0)."""
     factor = LR_SCHEDULES[settings.lr_scheduler].factor
     return {
         name: rate * factor(step, settings.schedule_shape(total, base_lr=rate))

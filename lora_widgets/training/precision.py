@@ -7,6 +7,13 @@ from dataclasses import dataclass
 import torch
 
 from lora_widgets.catalog.formats import PRECISIONS, SAVE_PRECISIONS
+from lora_widgets.events import Notice
+
+VAE_OVERFLOWS = Notice(
+    "warning",
+    "The VAE overflows in half precision, so it computes in full precision from now on. Set `no_half_vae` to "
+    "True to begin so.",
+)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,10 @@ LOADING = "Loading the base model"
 
 @dataclass
 class Job:
-    """A run ready to loop; beside the models, ``step``, ``weights`` and ``states`` are what changes."""
+    """A run ready to loop; beside the models, ``step``, ``weights`` and ``states`` are what changes.
+
+    ``notices`` are what a step has to say beside its numbers; the loop passes them on.
+    """
 
     plan: Plan
     precision: Precision
@@ -41,6 +44,7 @@ class Job:
     step: int = 0
     weights: tuple[str, ...] = ()
     states: tuple[str, ...] = ()
+    notices: list[Notice] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
 
     def close(self) -> None:

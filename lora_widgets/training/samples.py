@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -17,10 +17,10 @@ from lora_widgets.adapters.adapter import Adapter
 from lora_widgets.catalog.samplers import SAMPLERS
 from lora_widgets.data.randomness import seed_for
 from lora_widgets.errors import ConfigError
-from lora_widgets.events import Event, PhaseProgress, SampleReady
+from lora_widgets.events import Event, Notice, PhaseProgress, SampleReady
 from lora_widgets.families.family import Family, TextEmbedding
 from lora_widgets.training.control import Control, Stopped
-from lora_widgets.training.precision import Precision
+from lora_widgets.training.precision import VAE_OVERFLOWS, Precision
 from lora_widgets.training.prompts import Prompt
 
 PHASE = "Drawing samples"
@@ -28,7 +28,10 @@ PHASE = "Drawing samples"
 
 @dataclass(frozen=True)
 class Studio:
-    """Everything needed to draw: the model's parts, where pictures go, and what they are called."""
+    """Everything needed to draw: the model's parts, where pictures go, and what they are called.
+
+    ``notices`` are what drawing a picture has to say beside it.
+    """
 
     family: Family
     adapter: Adapter
@@ -40,6 +43,7 @@ class Studio:
     folder: Path
     stem: str
     control: Control
+    notices: list[Notice] = field(default_factory=list)
 
     def draw_all(self, *, step: int, epoch: int, untouched: bool) -> Iterator[Event]:
         """Draw every prompt; ``untouched`` leaves the adapter out, for the picture to compare with.
@@ -56,6 +60,8 @@ class Studio:
                     picture = self.draw(prompt, seed=seed)
             except Stopped:
                 return
+            while self.notices:
+                yield self.notices.pop(0)
             path = self._path(step, index, seed)
             picture.save(path)
             yield SampleReady(step, epoch, index, prompt.text, seed, str(path))
@@ -67,10 +73,17 @@ class Studio:
         try:
             with torch.no_grad(), self.precision.computing():
                 latents = self._sample(prompt, torch.Generator().manual_seed(seed))
-                pixels = self.family.decode(latents)
+                pixels = self._decoded(latents)
         finally:
             self.adapter.mode(training=True)
         return to_image(pixels[0])
+
+    def _decoded(self, latents: Tensor) -> Tensor:
+        pixels = self.family.decode(latents)
+        if not torch.isfinite(pixels).all() and self.family.use_float32_vae():
+            self.notices.append(VAE_OVERFLOWS)
+            pixels = self.family.decode(latents)
+        return pixels
 
     def _sample(self, prompt: Prompt, generator: torch.Generator) -> Tensor:
         """Return latents (1, C, h, w) of a prompt."""
@@ -123,16 +136,23 @@ def sample_latents(
     latents = noise * scheduler.init_noise_sigma
     unasked, extra = guidance.unasked, _extra(scheduler, generator)
     text = guidance.asked if unasked is None else TextEmbedding.cat([unasked, guidance.asked])
+    sizes = whole_picture(noise.shape[2] * family.latent_factor, noise.shape[3] * family.latent_factor)
     for time_ in scheduler.timesteps:
         between()
         given = scheduler.scale_model_input(latents, time_)
         given = given if unasked is None else torch.cat([given, given])
-        estimate = family.predict(given, time_.to(noise.device).expand(len(given)), text).float()
+        times = time_.to(noise.device).expand(len(given))
+        estimate = family.predict(given, times, text, sizes.expand(len(given), -1)).float()
         if unasked is not None:
             without, asked = estimate.chunk(2)
             estimate = without + guidance.scale * (asked - without)
         latents = scheduler.step(estimate, time_, latents, **extra).prev_sample
     return latents
+
+
+def whole_picture(height: int, width: int) -> Tensor:
+    """Return the sizes (1, 6) of a picture that is drawn as large as it is, with nothing cut off."""
+    return torch.tensor([[height, width, 0, 0, height, width]])
 
 
 def new_scheduler(name: str, process: Any) -> Any:

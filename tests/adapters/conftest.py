@@ -12,7 +12,7 @@ from lora_widgets.families.family import open_family
 def settings_for(folder, **changes):
     """Return the settings a family and an adapter read."""
     values = {
-        "model_type": "SD1.5",
+        "model_type": "SDXL" if "sdxl" in folder.name else "SD1.5",
         "pretrained_model_name_or_path": str(folder),
         "vae_path": None,
         "no_half_vae": True,
@@ -31,19 +31,25 @@ def settings_for(folder, **changes):
 
 
 @pytest.fixture
-def family(tiny_sd15):
+def model_folder(tiny_sd15):
+    """Return the folder of the model that `family` opens; tests of another family override this."""
+    return tiny_sd15
+
+
+@pytest.fixture
+def family(model_folder):
     """Return the tiny model, its trainable parts loaded."""
-    opened = open_family(settings_for(tiny_sd15))
+    opened = open_family(settings_for(model_folder))
     opened.load_text_encoder("cpu", torch.float32)
     opened.load_denoiser("cpu", torch.float32)
     return opened
 
 
 @pytest.fixture
-def attached(family, tiny_sd15):
+def attached(family, model_folder):
     """Attach an adapter with changed settings to `family`."""
     return lambda **changes: attach(
-        family, settings_for(tiny_sd15, **changes), generator=torch.Generator().manual_seed(1)
+        family, settings_for(model_folder, **changes), generator=torch.Generator().manual_seed(1)
     )
 
 
@@ -55,7 +61,8 @@ def answer(family):
         generator = torch.Generator().manual_seed(3)
         noisy = torch.randn(2, 4, 16, 16, generator=generator)  # 2 x 2 in the middle: attention needs two
         text = family.encode_text(["a cat", "two dogs"], skip=1)
-        return family.predict(noisy, torch.tensor([100, 700]), text)
+        sizes = torch.tensor([[128, 128, 0, 0, 128, 128], [300, 200, 0, 16, 128, 128]])
+        return family.predict(noisy, torch.tensor([100, 700]), text, sizes)
 
     return ask
 

@@ -9,8 +9,8 @@ from lora_widgets.errors import ModelError, StateError
 def forwards(family):
     return {
         path: dict(module.__dict__).get("forward")
-        for root, _ in family.roots().values()
-        for path, module in root.named_modules()
+        for root in family.roots().values()
+        for path, module in root.module.named_modules()
     }
 
 
@@ -73,8 +73,8 @@ def test_the_same_generator_gives_the_same_start(attached):
 def test_every_parameter_gets_a_gradient_and_the_base_none(family, attached, answer, fill):
     adapter = fill(attached())
     assert all(gradient.abs().sum() > 0 for gradient in gradients(adapter, answer))
-    for root, _ in family.roots().values():
-        assert all(parameter.grad is None for parameter in root.parameters())
+    for root in family.roots().values():
+        assert all(parameter.grad is None for parameter in root.module.parameters())
 
 
 def test_only_what_trains_is_adapted(attached):
@@ -96,8 +96,10 @@ def test_gradient_checkpointing_gives_the_same_gradients(family, attached, answe
     plain = gradients(adapter, answer)
     family.enable_gradient_checkpointing(unet=True, text_encoder=True)
     calls = []
-    for root, _ in family.roots().values():
-        layer = next(m for m in root.modules() if type(m).__name__ in {"BasicTransformerBlock", "CLIPMLP"})
+    for root in family.roots().values():
+        layer = next(
+            m for m in root.module.modules() if type(m).__name__ in {"BasicTransformerBlock", "CLIPMLP"}
+        )
         layer.register_forward_pre_hook(lambda module, _: calls.append(type(module).__name__))
     checkpointed = gradients(adapter, answer)
     assert sorted(calls) == ["BasicTransformerBlock"] * 2 + ["CLIPMLP"] * 2  # once more in the backward pass

@@ -72,3 +72,20 @@ def test_a_missing_or_damaged_file_is_named(tmp_path):
     (tmp_path / "bad.safetensors").write_bytes(b"not tensors")
     with pytest.raises(StateError, match=r"bad\.safetensors cannot be read"):
         read_lora_file(tmp_path / "bad.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        (
+            "lora_te2_encoder_layers_0_mlp_fc1.alpha",
+            "lora_te2_text_model_encoder_layers_0_mlp_fc1.alpha",
+        ),
+        (
+            "text_encoder_2.text_model.encoder.layers.0.mlp.fc1.lora_A.weight",
+            "lora_te2_text_model_encoder_layers_0_mlp_fc1.lora_down.weight",
+        ),
+    ],
+)
+def test_names_of_a_second_text_encoder_are_understood(theirs, ours):
+    assert canonical_key(theirs) == ours

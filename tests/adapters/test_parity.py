@@ -1,8 +1,9 @@
-"""Loss, gradients and five optimizer steps against an independent trainer (recipe: sd15_parity.json.xz)."""
+"""Loss, gradients and five optimizer steps against an independent trainer (recipes: *_parity.json.xz)."""
 
 import json
 import lzma
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,58 @@ from lora_widgets.families.noise_schedule import noise_process
 from lora_widgets.training.loss import Draw, Emphasis, diffusion_loss
 
 FOLDER = Path(__file__).parents[1] / "golden"
-with lzma.open(FOLDER / "sd15_parity.json.xz") as file:
-    GOLDEN = json.load(file)
-INPUTS = load_file(FOLDER / "sd15_parity_inputs.safetensors")
-EXPECTED = load_file(FOLDER / "sd15_parity_expected.safetensors")
-LATENTS = INPUTS["latents_unscaled"] * 0.18215
+SCALES = {"sd15": 0.18215, "sdxl": 0.13025}
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """What the reference was given and what it answered; ``sizes`` are SD1.5's too, which ignores them."""
+
+    numbers: dict
+    expected: dict
+    latents: torch.Tensor
+    inputs: dict
+
+    @classmethod
+    def read(cls, name):
+        with lzma.open(FOLDER / f"{name}_parity.json.xz") as file:
+            numbers = json.load(file)
+        inputs = load_file(FOLDER / f"{name}_parity_inputs.safetensors")
+        expected = load_file(FOLDER / f"{name}_parity_expected.safetensors")
+        return cls(numbers, expected, inputs["latents_unscaled"] * SCALES[name], inputs)
+
+    @property
+    def text(self):
+        if "encoder_hidden_states" in self.inputs:
+            return TextEmbedding(self.inputs["encoder_hidden_states"])
+        hidden = torch.cat([self.inputs["text1_hidden"], self.inputs["text2_hidden"]], dim=-1)
+        return TextEmbedding(hidden, self.inputs["text2_pooled"])
+
+    @property
+    def sizes(self):
+        names = ("original_sizes_hw", "crop_top_lefts", "target_sizes_hw")
+        rows = [self.inputs.get(name, torch.zeros(2, 2)) for name in names]
+        return torch.cat(rows, dim=1)
+
+
+RECORDED = {name: Recorded.read(name) for name in SCALES}
+LOSSES = [
+    pytest.param(name, case, id=f"{name}-{case['variant']}")
+    for name, recorded in RECORDED.items()
+    for case in recorded.numbers["losses"]
+]
+each_family = pytest.mark.parametrize("name", list(RECORDED))
+
+
+@pytest.fixture
+def model_folder(request, name):
+    """Return the folder of the family that a test is about."""
+    return request.getfixturevalue(f"tiny_{name}")
+
+
+@pytest.fixture
+def recorded(name):
+    return RECORDED[name]
 
 
 def start_value(name, shape):
@@ -34,9 +82,11 @@ def start_value(name, shape):
 
 
 @pytest.fixture
-def adapter(attached):
+def adapter(attached, recorded):
     """Return an adapter with the recorded start values."""
-    made = attached(network_dim=GOLDEN["dim"], alpha=GOLDEN["alpha"], trains_text_encoder=False)
+    made = attached(
+        network_dim=recorded.numbers["dim"], alpha=recorded.numbers["alpha"], trains_text_encoder=False
+    )
     tensors = made.tensors()
     made.load_tensors(
         {k: t if k.endswith("alpha") else start_value(k, t.shape) for k, t in tensors.items()}, source="x"
@@ -44,52 +94,57 @@ def adapter(attached):
     return made
 
 
-def loss_of(family, options):
+def loss_of(family, recorded, options):
     """Return the engine's loss of the recorded batch."""
     changes = {name: value for name, value in options.items() if name in NoiseAndLoss.model_fields}
     settings = NoiseAndLoss(min_snr_gamma_enabled="min_snr_gamma" in options, **changes)
-    weights = options.get("_loss_weights")
+    weights, inputs = options.get("_loss_weights"), recorded.inputs
     return diffusion_loss(
-        LATENTS,
-        Draw(INPUTS["noise"], INPUTS["noise"], INPUTS["timesteps"]),
-        lambda noisy, times: family.predict(noisy, times, TextEmbedding(INPUTS["encoder_hidden_states"])),
+        recorded.latents,
+        Draw(inputs["noise"], inputs["noise"], inputs["timesteps"]),
+        lambda noisy, times: family.predict(noisy, times, recorded.text, recorded.sizes),
         process=noise_process({}, settings),
         settings=settings,
         emphasis=Emphasis(
             None if weights is None else torch.tensor(weights),
-            INPUTS["alpha_masks"][:, None] if options.get("_alpha_masks") else None,
+            inputs["alpha_masks"][:, None] if options.get("_alpha_masks") else None,
         ),
     )
 
 
-@pytest.mark.parametrize("case", GOLDEN["losses"], ids=lambda case: case["variant"])
+@pytest.mark.parametrize(("name", "case"), LOSSES)
 @pytest.mark.usefixtures("adapter")
-def test_losses_are_those_of_the_reference(family, case):
+def test_losses_are_those_of_the_reference(family, recorded, case):
     with torch.no_grad():
-        assert loss_of(family, case["options"]).item() == pytest.approx(case["loss"], rel=1e-5)
+        loss = loss_of(family, recorded, case["options"]).item()
+    assert loss == pytest.approx(case["loss"], rel=1e-5)
 
 
-def test_gradients_are_those_of_the_reference(family, adapter):
-    loss_of(family, {}).backward()
+@each_family
+def test_gradients_are_those_of_the_reference(family, adapter, recorded):
+    loss_of(family, recorded, {}).backward()
     gradients = named(adapter, lambda parameter: parameter.grad)
-    assert gradients.keys() == GOLDEN["grad_stats"].keys()
-    for name, (norm, _, _) in GOLDEN["grad_stats"].items():
+    assert gradients.keys() == recorded.numbers["grad_stats"].keys()
+    for name, (norm, _, _) in recorded.numbers["grad_stats"].items():
         assert gradients[name].norm().item() == pytest.approx(norm, rel=1e-4, abs=1e-8), name
-    assert_recorded(gradients, "grad.", lambda ours, theirs: (ours - theirs).norm() <= 1e-4 * theirs.norm())
+    assert_recorded(
+        gradients, recorded, "grad.", lambda ours, theirs: (ours - theirs).norm() <= 1e-4 * theirs.norm()
+    )
 
 
-def test_weights_after_five_steps_are_those_of_the_reference(family, adapter):
+@each_family
+def test_weights_after_five_steps_are_those_of_the_reference(family, adapter, recorded):
     optimizer = torch.optim.AdamW(adapter.parameters_of()["unet"], lr=1e-3, weight_decay=0.01)
     losses = []
     for _ in range(5):
-        loss = loss_of(family, {})
+        loss = loss_of(family, recorded, {})
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    assert losses == pytest.approx(GOLDEN["train"]["loss_before_each_step"], rel=1e-5)
+    assert losses == pytest.approx(recorded.numbers["train"]["loss_before_each_step"], rel=1e-5)
     weights = named(adapter, lambda parameter: parameter.detach())
-    assert_recorded(weights, "after.", lambda ours, theirs: (ours - theirs).abs().max() <= 1e-4)
+    assert_recorded(weights, recorded, "after.", lambda ours, theirs: (ours - theirs).abs().max() <= 1e-4)
 
 
 def named(adapter, value):
@@ -97,8 +152,10 @@ def named(adapter, value):
     return dict(zip(names, map(value, adapter.parameters_of()["unet"]), strict=True))
 
 
-def assert_recorded(ours, prefix, is_close):
-    recorded = {name.removeprefix(prefix): t for name, t in EXPECTED.items() if name.startswith(prefix)}
-    assert recorded
-    for name, tensor in recorded.items():
+def assert_recorded(ours, recorded, prefix, is_close):
+    tensors = {
+        name.removeprefix(prefix): t for name, t in recorded.expected.items() if name.startswith(prefix)
+    }
+    assert tensors
+    for name, tensor in tensors.items():
         assert is_close(ours[name], tensor), name

@@ -26,6 +26,7 @@ from lora_widgets.demo.config import demo_config
 from lora_widgets.demo.paths import model_folder
 from lora_widgets.demo.pretrain.denoiser import new_text_encoder
 from lora_widgets.events import StepDone
+from lora_widgets.families.family import Root
 from lora_widgets.training.start import iter_training
 
 RANK = 16
@@ -63,7 +64,7 @@ class BareLoop:
         self.unet = UNet2DConditionModel.from_pretrained(folder, subfolder="unet", torch_dtype=torch.float32)
         self.unet.requires_grad_(False).eval()
         adapters = []
-        for target in targets(self.unet, "lora_unet"):
+        for target in targets(Root(self.unet, "lora_unet")):
             adapters.append(PlainLoRA(target.module))
             target.module.forward = adapters[-1].forward
         self.parameters = [p for adapter in adapters for p in adapter.parameters()]

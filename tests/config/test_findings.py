@@ -127,8 +127,8 @@ def test_the_plan_s_conflicts_are_said_in_its_words():
     assert validate_training_config(TrainingConfig(**GOOD)) == []
 
 
-def test_the_default_family_is_an_error_that_a_click_settles():
-    values = {name: value for name, value in GOOD.items() if name != "model_type"}
+def test_a_family_that_is_not_active_is_an_error_that_a_click_settles():
+    values = {**GOOD, "model_type": "Flux"}
     (error,) = check(values).errors
     assert error.settings == ("model_type",)
     assert not check({**values, **error.fix.changes}).errors

@@ -6,7 +6,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lora_widgets.data.buckets import BucketPlan, plan_buckets
+from lora_widgets.data.buckets import BucketPlan, crop_conditioning, plan_buckets
 from lora_widgets.data.dataset import Dataset
 from lora_widgets.data.latent_cache import LatentCache
 from lora_widgets.data.prefetch import Prefetcher
@@ -115,6 +115,20 @@ def test_flips_happen_half_of_the_time_and_only_when_wanted(make_dataset):
     flipped = [flip for index in range(dataset.batches_per_epoch) for flip in dataset.batch_at(index).flipped]
     assert 0.35 < sum(flipped) / len(flipped) < 0.65
     assert not any(any(make_dataset().batch_at(index).flipped) for index in range(4))
+
+
+def test_sizes_say_what_a_picture_was_before_it_was_cut(make_dataset):
+    dataset = make_dataset(flip_aug=True)
+    dataset.use_latents(filled(dataset))
+    seen = set()
+    for index in range(4 * dataset.batches_per_epoch):
+        batch = dataset.batch_at(index)
+        for image, flip, row in zip(batch.images, batch.flipped, batch.sizes.tolist(), strict=True):
+            (width, height), bucket = dataset.images[image].size, dataset.placement_of(image).bucket
+            left, top = crop_conditioning((width, height), bucket, flip=flip)
+            assert row == [height, width, top, left, bucket.height, bucket.width]
+            seen.add((image, flip))
+    assert len(seen) == 14
 
 
 def test_random_crop_moves_the_cut(make_dataset):

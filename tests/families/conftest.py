@@ -1,4 +1,4 @@
-"""The tiny model, loaded once for reading, and the settings that open it."""
+"""The tiny models, loaded once for reading, and the settings that open them."""
 
 from types import SimpleNamespace
 
@@ -11,7 +11,7 @@ from lora_widgets.families.family import open_family
 def settings_for(folder, **changes):
     """Return the settings a family reads."""
     values = {
-        "model_type": "SD1.5",
+        "model_type": "SDXL" if "sdxl" in folder.name else "SD1.5",
         "pretrained_model_name_or_path": str(folder),
         "vae_path": None,
         "no_half_vae": True,
@@ -29,10 +29,26 @@ def open_tiny(tiny_sd15):
     return lambda **changes: open_family(settings_for(tiny_sd15, **changes))
 
 
+@pytest.fixture
+def open_tiny_sdxl(tiny_sdxl):
+    """Open the tiny SDXL with changed settings."""
+    return lambda **changes: open_family(settings_for(tiny_sdxl, **changes))
+
+
 @pytest.fixture(scope="package")
 def sd15(tiny_sd15):
     """Return the tiny model with every part loaded."""
-    family = open_family(settings_for(tiny_sd15))
+    return with_all_parts(open_family(settings_for(tiny_sd15)))
+
+
+@pytest.fixture(scope="package")
+def sdxl(tiny_sdxl):
+    """Return the tiny SDXL with every part loaded."""
+    return with_all_parts(open_family(settings_for(tiny_sdxl)))
+
+
+def with_all_parts(family):
+    """Load everything, on the processor."""
     family.load_vae("cpu", torch.float32)
     family.load_text_encoder("cpu", torch.float32)
     family.load_denoiser("cpu", torch.float32)

@@ -129,10 +129,11 @@ def test_prediction_follows_the_unets_type_and_works_under_autocast(open_tiny):
     family = open_tiny()
     family.load_denoiser("cpu", torch.bfloat16)
     noisy, text = torch.zeros(2, 4, 8, 8), TextEmbedding(torch.zeros(2, 77, 32))
+    times, sizes = torch.tensor([1, 2]), torch.zeros(2, 6)
     with torch.no_grad():
-        plain = family.predict(noisy, torch.tensor([1, 2]), text)
+        plain = family.predict(noisy, times, text, sizes)
         with torch.autocast("cpu", torch.bfloat16):
-            cast = family.predict(noisy, torch.tensor([1, 2]), text)
+            cast = family.predict(noisy, times, text, sizes)
     assert plain.shape == cast.shape == noisy.shape
     assert plain.isfinite().all()
     assert cast.isfinite().all()

@@ -36,3 +36,10 @@ def make_config(tiny_sd15, tiny_dataset, tmp_path):
         return TrainingConfig(**(values | changes))
 
     return make
+
+
+@pytest.fixture
+def config_of(make_config, tiny_sdxl):
+    """Return a function that makes a quick configuration for a family, with changes."""
+    own = {"SD1.5": {}, "SDXL": {"model_type": "SDXL", "pretrained_model_name_or_path": str(tiny_sdxl)}}
+    return lambda family, **changes: make_config(**own[family], **changes)

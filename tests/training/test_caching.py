@@ -40,7 +40,7 @@ def encoded(monkeypatch):
     monkeypatch.setattr(SD15, "encode_images", counted_images)
     monkeypatch.setattr(SD15, "encode_text", counted_text)
     # Collecting garbage among all that tests have imported is most of a run this small.
-    monkeypatch.setattr("lora_widgets.families.sd15.gc.collect", lambda: 0)
+    monkeypatch.setattr("lora_widgets.families.in_memory.gc.collect", lambda: 0)
     return seen
 
 

@@ -36,7 +36,16 @@ TIMES = torch.tensor(RECORDED["timesteps"])
 
 def batch(is_reg, masks=None):
     count = len(is_reg)
-    return Batch(None, None, ("",) * count, tuple(range(count)), (False,) * count, tuple(is_reg), masks)
+    return Batch(
+        None,
+        None,
+        ("",) * count,
+        tuple(range(count)),
+        (False,) * count,
+        tuple(is_reg),
+        masks,
+        sizes=torch.zeros(count, 6),
+    )
 
 
 def loss(emphasis, *, settings=PLAIN, predicted=None):

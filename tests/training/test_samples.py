@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline
+from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 
 from lora_widgets.adapters.attach import attach
 from lora_widgets.adapters.keys import read_lora_file
@@ -22,6 +22,7 @@ from lora_widgets.training.start import iter_training
 from lora_widgets.training.text import LiveText
 
 SEED = 5
+PIPELINES = {"SD1.5": StableDiffusionPipeline, "SDXL": StableDiffusionXLPipeline}
 
 
 def strong(config):
@@ -48,7 +49,7 @@ def ours(config, file, prompt):
 def theirs(config, file, prompt, process, *, lora):
     """Draw with diffusers' pipeline; ``lora`` says whether it loads the file."""
     folder = config.pretrained_model_name_or_path
-    pipeline = StableDiffusionPipeline.from_pretrained(folder, safety_checker=None)
+    pipeline = PIPELINES[config.model_type].from_pretrained(folder)
     pipeline.set_progress_bar_config(disable=True)
     pipeline.scheduler = new_scheduler("euler", process)
     if lora:
@@ -66,9 +67,10 @@ def theirs(config, file, prompt, process, *, lora):
     ).images[0]
 
 
+@pytest.mark.parametrize("family", PIPELINES)
 @pytest.mark.filterwarnings("ignore")  # diffusers and peft warn about their own futures while loading
-def test_diffusers_draws_the_same_picture_from_the_saved_file(make_config):
-    config = make_config()
+def test_diffusers_draws_the_same_picture_from_the_saved_file(config_of, family):
+    config = config_of(family)
     file = strong(config)
     prompt = Prompt("a thing, red dot", 64, 64, negative="blue", steps=8, scale=2.0)
     picture, family = ours(config, file, prompt)

@@ -1,0 +1,69 @@
+"""Pictures to latents and back, with Stable Diffusion's autoencoder (Rombach et al., arXiv:2112.10752)."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from lora_widgets.families.sd_layout import Layout
+from lora_widgets.families.weights import load_part
+
+if TYPE_CHECKING:
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+
+
+def load_autoencoder(layout: Layout, device: torch.device | str, dtype: torch.dtype) -> "AutoencoderKL":
+    """Load the autoencoder, frozen."""
+    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+
+    return load_part(
+        AutoencoderKL.from_pretrained,
+        layout.vae,
+        subfolder=layout.vae_subfolder,
+        device=device,
+        torch_dtype=dtype,
+    )
+
+
+@torch.no_grad()
+def encode(
+    vae: Any,
+    pixels: Tensor,
+    *,
+    scale: float,
+    generator: torch.Generator | Sequence[torch.Generator],
+) -> Tensor:
+    """Sample latents (B, C, h, w), float32 and scaled, of ``pixels`` (B, 3, H, W) in [-1, 1].
+
+    The posterior is sampled once, as the reference trainer does; ``generator`` is one for all pictures,
+    or one for each.
+    """
+    with torch.autocast(vae.device.type, enabled=False):  # `no_half_vae` holds there too
+        posterior = vae.encode(pixels.to(vae.device, vae.dtype), return_dict=False)[0]
+    mean, deviation = posterior.mean.float(), posterior.std.float()
+    drawn = _normal(mean.shape, generator)
+    return (mean + deviation * drawn.to(mean)) * scale
+
+
+@torch.no_grad()
+def decode(vae: Any, latents: Tensor, *, scale: float) -> Tensor:
+    """Return float32 pixels (B, 3, H, W) in [-1, 1] of scaled latents."""
+    latents = (latents.float() / scale).to(vae.device, vae.dtype)
+    with torch.autocast(vae.device.type, enabled=False):
+        return vae.decode(latents, return_dict=False)[0].float().clamp(-1, 1)
+
+
+def to_float32(vae: Any) -> bool:
+    """Let an autoencoder compute in float32 from now on; False if it did already."""
+    if vae.dtype == torch.float32:
+        return False
+    vae.to(torch.float32)
+    return True
+
+
+def _normal(shape: torch.Size, generator: torch.Generator | Sequence[torch.Generator]) -> Tensor:
+    """Draw noise of ``shape`` (B, ...), each of B pictures with its own generator if there are several."""
+    if isinstance(generator, torch.Generator):
+        return torch.randn(shape, generator=generator, device=generator.device)
+    return torch.stack([torch.randn(shape[1:], generator=one, device=one.device) for one in generator])

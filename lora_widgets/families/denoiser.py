@@ -1,0 +1,62 @@
+"""The UNet of Stable Diffusion: loading it, asking it, and recomputing its activations."""
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from lora_widgets.families.in_memory import let_checkpoints_act
+from lora_widgets.families.sd_layout import Layout
+from lora_widgets.families.weights import load_part
+
+if TYPE_CHECKING:
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+
+
+def load_unet(layout: Layout, device: torch.device | str, dtype: torch.dtype) -> "UNet2DConditionModel":
+    """Load the UNet, frozen."""
+    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
+
+    return load_part(
+        UNet2DConditionModel.from_pretrained,
+        layout.model,
+        subfolder="unet",
+        device=device,
+        torch_dtype=dtype,
+    )
+
+
+def estimate(
+    unet: "UNet2DConditionModel",
+    noisy: Tensor,
+    times: Tensor,
+    *,
+    hidden: Tensor,
+    added: dict[str, Tensor] | None = None,
+) -> Tensor:
+    """Return the UNet's estimate (B, C, h, w); inputs take its dtype unless autocast is on.
+
+    ``hidden`` (B, L, D) are the text's states, ``added`` what a UNet reads beside them, by diffusers' names.
+    """
+    if not torch.is_autocast_enabled(noisy.device.type):
+        dtype = unet.conv_in.weight.dtype  # `unet.dtype` walks over all parameters
+        noisy, hidden = noisy.to(dtype), hidden.to(dtype)
+    return unet(
+        noisy,
+        times.to(noisy.device),
+        encoder_hidden_states=hidden,
+        added_cond_kwargs=added,
+        return_dict=False,
+    )[0]
+
+
+def enable_checkpointing(unet: "UNet2DConditionModel") -> None:
+    """Recompute the activations of its blocks in the backward pass."""
+    # Our dropouts repeat their masks by themselves, so the global random state needs no saving.
+    unet.enable_gradient_checkpointing(
+        lambda block, *inputs: checkpoint(
+            block.__call__, *inputs, use_reentrant=False, preserve_rng_state=False
+        )
+    )
+    let_checkpoints_act(unet)

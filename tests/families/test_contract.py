@@ -1,0 +1,96 @@
+"""What training asks of every family: encode, predict, learn, save, and answer the same from the file."""
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from lora_widgets.adapters.attach import attach
+from lora_widgets.adapters.keys import read_lora_file
+from lora_widgets.catalog.families import FAMILIES
+from lora_widgets.config.noise import NoiseAndLoss
+from lora_widgets.families.family import open_family
+from lora_widgets.training.export import write_weights
+from lora_widgets.training.loss import Draw, diffusion_loss
+
+TINY = {"SD1.5": "tiny_sd15", "SDXL": "tiny_sdxl"}
+SIZES = torch.tensor([[64, 64, 0, 0, 64, 64], [300, 200, 0, 10, 64, 64]])
+
+
+def test_every_active_family_is_here():
+    assert set(TINY) == {name for name, row in FAMILIES.items() if row.active}
+
+
+@pytest.fixture(params=TINY)
+def opened(request):
+    """Return a family with every part loaded, and its settings."""
+    settings = SimpleNamespace(
+        model_type=request.param,
+        pretrained_model_name_or_path=str(request.getfixturevalue(TINY[request.param])),
+        vae_path=None,
+        no_half_vae=True,
+        zero_terminal_snr=False,
+        v_parameterization=False,
+        v_pred_like_loss=0.0,
+        max_token_length=75,
+        clip_layers_skipped=1,
+        network_dim=4,
+        alpha=2.0,
+        network_dropout=0.0,
+        seed=42,
+        trains_unet=True,
+        trains_text_encoder=True,
+    )
+    family = open_family(settings)
+    for load in (family.load_vae, family.load_text_encoder, family.load_denoiser):
+        load("cpu", torch.float32)
+    return family, settings
+
+
+def seeded(seed):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_what_is_learned_is_in_the_file(opened, tmp_path):
+    family, settings = opened
+    pixels = torch.rand(2, 3, 64, 64, generator=seeded(1)) * 2 - 1
+    latents = family.encode_images(pixels, generator=seeded(2))
+    assert latents.shape == (
+        2,
+        family.latent_channels,
+        64 // family.latent_factor,
+        64 // family.latent_factor,
+    )
+    noise, times = torch.randn(latents.shape, generator=seeded(3)), torch.tensor([100, 700])
+
+    def answer():
+        text = family.encode_text(["a cat", "two dogs"], skip=1)
+        return family.predict(family.process.mix(latents, noise, times), times, text, SIZES)
+
+    before = answer().detach()
+    adapter = attach(family, settings, generator=seeded(4))
+    assert set(adapter.counts()) == {"unet", *family.text_encoders}
+    optimizer = torch.optim.AdamW([p for group in adapter.parameters_of().values() for p in group], lr=0.01)
+    for _ in range(2):  # the second reaches lora_down, for lora_up is zero at first
+        loss = diffusion_loss(
+            latents,
+            Draw(noise, noise, times),
+            lambda *_: answer(),
+            process=family.process,
+            settings=NoiseAndLoss(),
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    learned = answer().detach()
+    assert not torch.allclose(learned, before)
+
+    write_weights(tmp_path / "x.safetensors", adapter.tensors(), family.identity(), dtype=torch.float32)
+    adapter.detach()
+    assert torch.equal(answer(), before)
+    again = attach(family, settings, generator=seeded(5))
+    tensors, metadata = read_lora_file(tmp_path / "x.safetensors")
+    assert again.load_tensors(tensors, source="x.safetensors") == ()
+    assert torch.equal(answer(), learned)
+    assert metadata["ss_base_model_version"]
+    assert family.decode(latents).shape == pixels.shape

@@ -1,0 +1,110 @@
+"""Runs of SDXL: both text encoders learn at one rate, and caches, samples and states hold what it needs."""
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file
+
+from lora_widgets.events import Notice, SampleReady, StepDone
+from lora_widgets.families.sdxl import SDXL
+from lora_widgets.training.control import Control
+from lora_widgets.training.start import iter_training
+
+FROZEN_TEXT = {"text_encoder_lr": 0.0}
+
+
+def run(config, *, stop_after=None):
+    control, events = Control(), []
+    for event in iter_training(config, control):
+        events.append(event)
+        if isinstance(event, StepDone) and event.step == stop_after:
+            control.stop()
+    return events
+
+
+def losses(events):
+    return [event.loss for event in events if isinstance(event, StepDone)]
+
+
+def test_everything_cached_gives_the_run_that_nothing_cached_gives(config_of, tmp_path):
+    live = config_of("SDXL", **FROZEN_TEXT, cache_latents=True, output_name="live")
+    cached = config_of(
+        "SDXL",
+        **FROZEN_TEXT,
+        output_name="cached",
+        cache_latents_to_disk=True,
+        cache_text_encoder_outputs_to_disk=True,
+        cache_dir=str(tmp_path / "cache"),
+        flip_aug=False,
+        sample_every_n_steps=4,
+        sample_prompts="a thing --s 2 --w 128 --h 64 --n blue",
+    )
+    first, again = run(cached), run(cached.with_changes(output_name="again"))
+    assert losses(first) == losses(again) == pytest.approx(losses(run(live)), rel=1e-5)
+    assert len([event for event in first if isinstance(event, SampleReady)]) == 2
+
+
+def test_a_run_that_stopped_goes_on_exactly(config_of, tmp_path):
+    demanding = {"network_dropout": 0.3, "flip_aug": True, "gradient_checkpointing": True}
+    whole = config_of("SDXL", **demanding, output_dir=str(tmp_path / "whole"))
+    parts = config_of("SDXL", **demanding, output_dir=str(tmp_path / "parts"))
+    run(whole)
+    run(parts, stop_after=2)
+    run(parts.with_changes(resume="latest"))
+    ours, theirs = (load_file(tmp_path / folder / "tiny.safetensors") for folder in ("parts", "whole"))
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_both_text_encoders_learn_at_their_one_rate_and_are_in_the_file(config_of, tmp_path):
+    events = run(config_of("SDXL", unet_lr=1e-4, text_encoder_lr=5e-5, max_train_steps=2))
+    rates = [event.learning_rates for event in events if isinstance(event, StepDone)]
+    assert rates[0] == {"unet": 1e-4, "text_encoder": 5e-5}
+    with safe_open(tmp_path / "out" / "tiny.safetensors", "pt") as file:
+        metadata, names = file.metadata(), set(file.keys())
+        for prefix in ("lora_te1_text_model_encoder_layers_0", "lora_te2_text_model_encoder_layers_0"):
+            assert file.get_tensor(f"{prefix}_mlp_fc1.lora_up.weight").abs().max() > 0
+    assert "lora_unet_input_blocks_4_1_proj_in.lora_up.weight" in names
+    assert metadata["ss_base_model_version"] == "sdxl_base_v1-0"
+    assert metadata["modelspec.architecture"] == "stable-diffusion-xl-v1-base/lora"
+    assert metadata["ss_clip_skip"] == "None"
+    assert metadata["ss_text_encoder_lr"] == "5e-05"
+
+
+def test_the_sizes_of_pictures_reach_the_unet(config_of, monkeypatch):
+    seen, predict = [], SDXL.predict
+
+    def noted(self, noisy, times, text, sizes):
+        seen.append(sizes)
+        return predict(self, noisy, times, text, sizes)
+
+    monkeypatch.setattr(SDXL, "predict", noted)
+    config = config_of("SDXL", max_train_steps=1, sample_every_n_steps=1, sample_prompts="a --s 1 --w 128")
+    run(config)
+    drawn, trained, _ = seen
+    assert drawn.tolist() == [[64, 128, 0, 0, 64, 128]] * 2  # without and with the prompt
+    assert trained.shape == (4, 6)
+    assert (trained[:, :2] >= 64).all()
+    assert len(trained[:, :2].unique(dim=0)) > 1
+
+
+@pytest.mark.parametrize("overflowing", ["encode_images", "decode"])
+def test_a_vae_that_overflows_computes_in_full_precision_from_then_on(config_of, monkeypatch, overflowing):
+    work = getattr(SDXL, overflowing)
+
+    def limited(self, values, **how):
+        made = work(self, values, **how)
+        return made if self.vae.dtype == torch.float32 else made * float("nan")
+
+    monkeypatch.setattr(SDXL, overflowing, limited)
+    config = config_of(
+        "SDXL",
+        mixed_precision="bf16",
+        cache_latents=False,
+        max_train_steps=2,
+        sample_every_n_steps=2,
+        sample_prompts="a --s 1",
+    )
+    events = run(config)
+    assert all(loss == loss for loss in losses(events))
+    notices = [event.message for event in events if isinstance(event, Notice)]
+    assert sum("overflows" in message for message in notices) == 1
