@@ -12,9 +12,10 @@ import math
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 SPEC = Path(__file__).parent / "golden" / "tiny_sd15.spec.json.xz"
+SINGLE_FILE = Path(__file__).parent / "golden" / "sd15_single_file.json.xz"
 
 
 def make_tiny_sd15(folder: Path | str) -> Path:
@@ -29,6 +30,14 @@ def make_tiny_sd15(folder: Path | str) -> Path:
         assert _checksum(weights) == part["sha256"], f"{name}: this torch draws other numbers"
         save_file(weights, _place(folder, name), metadata={"format": "pt"})
     return folder
+
+
+def tensors_of_single_file(folder: Path) -> dict[str, torch.Tensor]:
+    """Return the weights of the model in ``folder`` as a single file in LDM layout holds them."""
+    with lzma.open(SINGLE_FILE) as file:
+        names = json.load(file)["names"]
+    parts = {part: load_file(folder / part) for part in {part for part, _, _ in names.values()}}
+    return {name: parts[part][theirs].reshape(shape) for name, (part, theirs, shape) in names.items()}
 
 
 def _place(folder: Path, name: str) -> Path:

@@ -1,7 +1,7 @@
 """Stable Diffusion 1.5: one CLIP text encoder, a UNet over latents (Rombach et al., arXiv:2112.10752)."""
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from lora_widgets.families import clip_text
 from lora_widgets.families.family import Part, TextEmbedding
 from lora_widgets.families.fingerprint import fingerprint
 from lora_widgets.families.sd15_layout import Layout, read_layout
-from lora_widgets.families.weights import load_part, load_tokenizer
+from lora_widgets.families.weights import load_tokenizer
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -27,62 +27,53 @@ class SD15:
     """Stable Diffusion 1.5, opened from ``pretrained_model_name_or_path``; its parts are loaded one by one.
 
     ``vae``, ``text_encoder``, ``tokenizer`` and ``unet`` are None until they are loaded. ``weights_file`` is
-    None: the base model is a folder, so there is no one file to hash.
+    None where the base model is a folder, so that there is no one file to hash.
     """
 
     name = "SD1.5"
-    weights_file: Path | None = None
 
     def __init__(self, config: Any) -> None:
         self._layout: Layout = read_layout(config)
+        self.weights_file: Path | None = self._layout.weights_file
         self._vae_needs_float32 = bool(config.no_half_vae)
         self._max_tokens: int = config.max_token_length
         self.process = _process(self._layout.scheduler_config, zero_snr=bool(config.zero_terminal_snr))
-        self.latent_channels: int = self._layout.vae_config.get("latent_channels", 4)
-        self.latent_factor: int = 2 ** (len(self._layout.vae_config["block_out_channels"]) - 1)
-        self._latent_scale: float = self._layout.vae_config.get("scaling_factor", 0.18215)
+        vae = self._layout.vae.config
+        self.latent_channels: int = vae.get("latent_channels", 4)
+        self.latent_factor: int = 2 ** (len(vae["block_out_channels"]) - 1)
+        self._latent_scale: float = vae.get("scaling_factor", 0.18215)
         self.vae: AutoencoderKL | None = None
         self.text_encoder: CLIPTextModel | None = None
         self.tokenizer: Any = None
         self.unet: UNet2DConditionModel | None = None
+
+    def download(self) -> Iterator[tuple[int, int]]:
+        """Fetch the weights that are not on this machine yet, and yield (done, total) in MiB."""
+        for part in (self._layout.text_encoder, self._layout.vae, self._layout.unet):
+            yield from part.download()
 
     def load_vae(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load the autoencoder; ``no_half_vae`` turns ``dtype`` into float32."""
         from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
         dtype = torch.float32 if self._vae_needs_float32 else dtype
-        self.vae = load_part(
-            AutoencoderKL.from_pretrained,
-            self._layout.vae,
-            subfolder=self._layout.vae_subfolder,
-            device=device,
-            torch_dtype=dtype,
-        )
+        self.vae = self._layout.vae.load(AutoencoderKL, device=device, dtype=dtype)
 
     def load_text_encoder(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load the CLIP text encoder and its tokenizer, frozen."""
         from transformers import CLIPTextModel, CLIPTokenizer
 
-        self.text_encoder = load_part(
-            CLIPTextModel.from_pretrained,
-            self._layout.model,
-            subfolder="text_encoder",
-            device=device,
-            dtype=dtype,
+        self.text_encoder = self._layout.text_encoder.load(CLIPTextModel, device=device, dtype=dtype)
+        tokenizer = self._layout.tokenizer
+        self.tokenizer = load_tokenizer(
+            CLIPTokenizer.from_pretrained, tokenizer.source, subfolder=tokenizer.subfolder
         )
-        self.tokenizer = load_tokenizer(CLIPTokenizer.from_pretrained, self._layout.model)
 
     def load_denoiser(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load the UNet, frozen."""
         from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
-        self.unet = load_part(
-            UNet2DConditionModel.from_pretrained,
-            self._layout.model,
-            subfolder="unet",
-            device=device,
-            torch_dtype=dtype,
-        )
+        self.unet = self._layout.unet.load(UNet2DConditionModel, device=device, dtype=dtype)
 
     def unload(self, part: Part) -> None:
         """Forget a part and return its memory; nothing happens if it is not loaded."""
@@ -180,11 +171,11 @@ class SD15:
         names = {
             "ss_base_model_version": "sd_v1",
             "ss_v2": "False",
-            "ss_sd_model_name": Path(self._layout.model.place).name,
+            "ss_sd_model_name": Path(self._layout.unet.place).name,
             "modelspec.architecture": "stable-diffusion-v1/lora",
             "modelspec.prediction_type": "epsilon" if self.process.prediction == "epsilon" else "v",
         }
-        if self._layout.vae is not self._layout.model:
+        if not self._layout.has_own_vae:
             names["ss_vae_name"] = Path(self._layout.vae.place).name
         return names
 
