@@ -4,7 +4,6 @@ The hub's own library keeps the files, so nothing is fetched twice, and offline 
 own. A token is taken from HF_TOKEN or from `hf auth login`.
 """
 
-import io
 import threading
 from collections.abc import Callable, Generator, Iterator, Sequence
 from functools import partial
@@ -41,24 +40,23 @@ def fetch(
 ) -> Path:
     """Return the folder where the files of repository ``name`` that match ``patterns`` are now.
 
-    ``bar`` stands in for the progress bar (tqdm) of the download.
+    ``bar`` stands in for the progress bar (tqdm) of the download; without it nothing is shown.
 
     Raises:
         Unfetched: they could not be fetched and are not among earlier downloads.
     """
     from huggingface_hub import snapshot_download
 
-    keywords = {} if bar is None else {"tqdm_class": bar}
     try:
-        return Path(
-            snapshot_download(
-                name, allow_patterns=list(patterns), ignore_patterns=list(ignored) or None, **keywords
-            )
+        folder = snapshot_download(
+            name,
+            allow_patterns=list(patterns),
+            ignore_patterns=list(ignored) or None,
+            tqdm_class=bar or _Counter().bar,
         )
-    except Abandoned:
-        raise
     except (OSError, ValueError) as error:
         raise _unfetched(name, error) from error
+    return Path(folder)
 
 
 def fetch_part(name: str, part: str, *, bar: type[Any] | None = None) -> Path:
@@ -89,7 +87,7 @@ def fetching(name: str, part: str) -> Iterator[tuple[int, int]]:
 
 
 class _Counter:
-    """Adds up what the progress bars of one download say."""
+    """Adds up what the progress bars of one download are told."""
 
     def __init__(self) -> None:
         self.is_abandoned = False
@@ -98,7 +96,7 @@ class _Counter:
 
     def __call__(self) -> tuple[int, int]:
         """Return (done, total) in MiB of the furthest bar that counts bytes; (0, 0) before there is one."""
-        told = [(bar.n or 0, bar.total or 0) for bar in list(self._bars) if bar.unit == "B"]
+        told = [(bar.counted, bar.total or 0) for bar in list(self._bars) if bar.counts_bytes]
         done, total = max(told, default=(0, 0))
         return int(done // _MEBIBYTE), int(max(done, total) // _MEBIBYTE)
 
@@ -107,17 +105,20 @@ class _Counter:
 
         counter = self
 
-        class Bar(tqdm):  # pyright: ignore[reportUntypedBaseClass]
-            """Shows nothing, and lets the download end when it is abandoned."""
+        class Bar(tqdm):  # pyright: ignore[reportUntypedBaseClass, reportGeneralTypeIssues]
+            """Shows nothing and counts by itself; lets the download end when it is abandoned."""
 
             def __init__(self, *arguments: Any, **keywords: Any) -> None:
-                super().__init__(*arguments, **{**keywords, "file": io.StringIO(), "disable": False})
+                self.counts_bytes = keywords.get("unit") == "B"
+                self.counted = keywords.get("initial") or 0
+                super().__init__(*arguments, **{**keywords, "disable": True})
                 counter._bars.append(self)
 
             def update(self, n: float | None = 1) -> bool | None:
                 if counter.is_abandoned:
                     raise Abandoned
-                return super().update(n)
+                self.counted += n or 0
+                return None
 
         return Bar
 

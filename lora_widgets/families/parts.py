@@ -96,7 +96,7 @@ class FilePart:
         Raises:
             ModelError: tensors are missing or of other sizes, or the file cannot be read.
         """
-        model = _empty(kind, self.config)
+        model = empty_model(kind, self.config)
         places = self._places(model)
         inside: dict[str, list[str]] = {}
         for name, source in places.items():
@@ -126,7 +126,7 @@ class FilePart:
         return places
 
 
-def _empty(kind: type[Any], config: Mapping[str, Any]) -> nn.Module:
+def empty_model(kind: type[Any], config: Mapping[str, Any]) -> nn.Module:
     """Return a ``kind`` whose parameters have shapes and no memory; what it computes itself is there."""
     from accelerate import init_empty_weights
 

@@ -1,7 +1,7 @@
 """Stable Diffusion 1.5: one CLIP text encoder, a UNet over latents (Rombach et al., arXiv:2112.10752)."""
 
 import gc
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -180,7 +180,7 @@ class SD15:
         return names
 
 
-def _process(scheduler: dict[str, Any], *, zero_snr: bool) -> DiscreteProcess:
+def _process(scheduler: Mapping[str, Any], *, zero_snr: bool) -> DiscreteProcess:
     """Return the noise process the model was trained with; what its scheduler config omits is SD1.5's."""
     schedules = {"scaled_linear": scaled_linear_betas, "linear": linear_betas}
     schedule, prediction = (

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -128,7 +128,7 @@ def _read(file: Any, dtype: str, shape: tuple[int, ...], begin: int) -> Tensor:
     tensor = torch.empty(shape, dtype=_DTYPES[dtype])
     if not tensor.numel():
         return tensor
-    room = memoryview(tensor.view(-1).view(torch.uint8).numpy())
+    room = memoryview(cast("Any", tensor.view(-1).view(torch.uint8).numpy()))
     file.seek(begin)
     while room:
         count = file.readinto(room)

@@ -25,7 +25,7 @@ class Hub:
         self.repository, self.cache = repository, cache
         self.calls = 0
 
-    def download(self, name, *, allow_patterns, ignore_patterns, tqdm_class=None):
+    def download(self, name, *, allow_patterns, ignore_patterns, tqdm_class):
         assert name == NAME
         self.calls += 1
         for path in sorted(self.repository.rglob("*")):
@@ -40,11 +40,10 @@ class Hub:
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(source, target)
-            if tqdm_class:
-                size = source.stat().st_size * 10
-                bar = tqdm_class(total=size, unit="B", desc="Downloading bytes")
-                for _ in range(10):
-                    bar.update(size // 10)
+            size = source.stat().st_size
+            bar = tqdm_class(total=size, unit="B", desc="Downloading bytes")
+            for _ in range(10):
+                bar.update(size // 10)
 
     def files(self):
         return {p.relative_to(self.cache).as_posix() for p in self.cache.rglob("*") if p.is_file()}
@@ -126,7 +125,7 @@ def test_folders_and_files_have_nothing_to_download(open_tiny, open_file):
 def test_giving_up_ends_the_download(monkeypatch):
     going, ended = threading.Event(), threading.Event()
 
-    def download(name, *, allow_patterns, ignore_patterns, tqdm_class=None):
+    def download(name, *, allow_patterns, ignore_patterns, tqdm_class):
         bar = tqdm_class(total=2**40, unit="B")
         try:
             for _ in range(1000):

@@ -41,7 +41,7 @@ def test_a_folder_without_a_vocabulary_is_refused(tiny_sd15, name, found):
 def test_a_single_file_fetches_the_tokenizer_of_its_family(open_file, tiny_sd15, monkeypatch):
     asked = []
 
-    def download(name, *, allow_patterns, ignore_patterns):
+    def download(name, *, allow_patterns, ignore_patterns, tqdm_class):
         asked.append((name, allow_patterns))
         return str(tiny_sd15 / "tokenizer")
 
