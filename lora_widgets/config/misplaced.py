@@ -36,6 +36,8 @@ _PLACES = {
     "t5xxl_path": _Place("t5", "the T5-XXL text encoder"),
     "continue_from_lora": _Place("adapter", "a LoRA"),
 }
+WEIGHT_SETTINGS = (BASE_MODEL, *_PLACES)
+"""The settings that can hold a weight file."""
 _WITH_TEXT_ENCODERS = ("Flux", "SD3")
 """The families whose text encoders can be files of their own."""
 _OWN_PLACE = {

@@ -33,13 +33,17 @@ _DTYPES = {
     "U8": torch.uint8,
     "BOOL": torch.bool,
 }
-# Names in checkpoints of the first trainers, beside their weights; nothing is ever called.
+# Names that trainers leave beside the weights, such as the best loss as a number of numpy: each stands for
+# nothing here, so that nothing of it is ever called.
 _HARMLESS = (
     "pytorch_lightning.callbacks.model_checkpoint.ModelCheckpoint",
     "pytorch_lightning.callbacks.early_stopping.EarlyStopping",
-    "pytorch_lightning.utilities.enums.LightningEnum",
+    "numpy.core.multiarray.scalar",
+    "numpy._core.multiarray.scalar",
+    "numpy.dtype",
+    "_codecs.encode",
 )
-_REFUSED = re.compile(r"GLOBAL (?P<name>\S+)|Unsupported operand|Unsupported class")
+_REFUSED = re.compile(r"GLOBAL (?P<name>\S+)|unrecognized function|unsupported class|Can only (build|create)")
 
 
 @dataclass(frozen=True)
@@ -171,7 +175,13 @@ def _flat(content: Any, prefix: str = "") -> Iterator[tuple[str, Tensor]]:
 
 
 class _Ignored:
-    """Stands in for what is no weight."""
+    """Stands in for what is no weight, however it is made."""
+
+    def __new__(cls, *_arguments: object) -> "_Ignored":
+        return super().__new__(cls)
+
+    def __setstate__(self, _state: object) -> None:
+        pass
 
 
 def _begins_with(setting: str, path: Path, magic: bytes) -> bool:

@@ -19,9 +19,9 @@ from lora_widgets.config.findings import Facts, Finding, Severity
 from lora_widgets.config.free_memory import free_memory_bytes
 from lora_widgets.config.setup import DEMO
 from lora_widgets.config.training_config import TrainingConfig
+from lora_widgets.config.weight_facts import weight_facts
 from lora_widgets.config.weight_headers import is_weight_file
-from lora_widgets.errors import DatasetError, ModelError
-from lora_widgets.widgets.known_files import kind_of_file
+from lora_widgets.errors import DatasetError
 from lora_widgets.widgets.known_pictures import SCAN_SETTINGS, KnownPictures
 
 FOLDER = "train_data_dir"
@@ -51,7 +51,6 @@ PLACE_SETTINGS = (
 )
 """The settings that decide at which sizes known pictures are trained, and how long their captions are."""
 
-WEIGHT_FILES = (BASE_MODEL, "vae_path", "clip_l_path", "clip_g_path", "t5xxl_path", "continue_from_lora")
 MADE_BY_THE_RUN = (OUTPUT, "logging_dir", "cache_dir")
 _PATHS = tuple(spec for spec in fields(TrainingConfig) if spec.path)
 LOOKED_AT = tuple(
@@ -117,7 +116,7 @@ def look(values: Mapping[str, object], pictures: KnownPictures) -> Seen:
     """Look at everything that the settings, as entered, name on this machine."""
     missing = missing_paths(values)
     seen = Seen() if FOLDER in missing else _pictures(values, pictures)
-    files, damaged = weight_files(values)
+    files, damaged = weight_facts(values)
     facts = replace(
         seen.facts,
         files=files,
@@ -127,20 +126,6 @@ def look(values: Mapping[str, object], pictures: KnownPictures) -> Seen:
         free_memory_bytes=free_memory_bytes(),
     )
     return replace(seen, facts=facts, findings=(*seen.findings, *damaged))
-
-
-def weight_files(values: Mapping[str, object]) -> tuple[dict[str, str], tuple[Finding, ...]]:
-    """Return the kinds of the .safetensors files that settings hold, and what is wrong with damaged ones."""
-    kinds: dict[str, str] = {}
-    damaged: list[Finding] = []
-    for name in WEIGHT_FILES:
-        try:
-            kind = kind_of_file(name, str(values.get(name) or ""))
-        except ModelError as error:
-            damaged.append(Finding(Severity.ERROR, (name,), str(error), ""))
-        else:
-            kinds |= {name: kind} if kind else {}
-    return kinds, tuple(damaged)
 
 
 def missing_paths(values: Mapping[str, object]) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ import pickle
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -126,6 +127,24 @@ def test_a_truncated_ckpt_is_refused(open_tiny, file_of):
     path = Path(file_of("VAE", ".ckpt"))
     path.write_bytes(path.read_bytes()[:-200])
     refuses(open_tiny, "damaged or no weight file", "download it again", **{MODEL: str(path)})
+
+
+def test_numbers_of_numpy_beside_the_weights_do_no_harm(tmp_path):
+    content = {"state_dict": {"w": torch.ones(2)}, "best_loss": np.float64(0.5), "epoch": np.int64(3)}
+    torch.save(content, tmp_path / "x.ckpt")
+    file = find_weight_file(MODEL, str(tmp_path / "x.ckpt"))
+    assert dict(file.shapes) == {"w": (2,)}
+
+
+def test_an_unreadable_file_names_the_reason(file_of, monkeypatch):
+    path = file_of("VAE", ".ckpt")
+
+    def deny(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.open", deny)
+    with pytest.raises(ModelError, match=r"`vae_path` is .* cannot be read: Permission denied. Check"):
+        find_weight_file("vae_path", path)
 
 
 def test_names_that_the_first_trainers_left_in_a_ckpt_do_no_harm(tmp_path):
