@@ -10,5 +10,5 @@ def size_text(size: tuple[int, int]) -> str:
 
 def counted(count: int, word: str) -> str:
     """Write a number of things: 1 picture, 1,000 pictures, 2 batches."""
-    plural = "batches" if word == "batch" else f"{word}s"
+    plural = f"{word}es" if word.endswith("tch") else f"{word}s"
     return f"{count:,} {word if count == 1 else plural}"

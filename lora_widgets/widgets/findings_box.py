@@ -10,8 +10,8 @@ import ipywidgets
 from lora_widgets.config.fields import fields_by_name
 from lora_widgets.config.findings import Finding, Fix, Severity
 from lora_widgets.config.training_config import TrainingConfig
+from lora_widgets.preview.numbers import counted
 from lora_widgets.widgets.shared_look import SharedLook
-from lora_widgets.widgets.step_card import counted
 
 MAX_BUTTONS = 8
 REMEMBERED_BUTTONS = 32

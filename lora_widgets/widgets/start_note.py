@@ -9,8 +9,8 @@ from pydantic import SecretStr
 from lora_widgets.config.fields import fields_by_name
 from lora_widgets.config.findings import Draft, Finding
 from lora_widgets.config.training_config import TrainingConfig
+from lora_widgets.preview.numbers import counted
 from lora_widgets.widgets.findings_box import place_of
-from lora_widgets.widgets.step_card import counted
 
 CHECKING = "Checking everything once more, then starting …"
 LONGEST_VALUE = 120

@@ -7,6 +7,7 @@ from lora_widgets.config.facts import DatasetFacts
 from lora_widgets.config.findings import Draft
 from lora_widgets.config.steps import StepPlan, batch_sizes_of
 from lora_widgets.config.training_config import TrainingConfig
+from lora_widgets.preview.numbers import counted
 from lora_widgets.widgets.look_around import FOLDER, Seen
 
 
@@ -32,12 +33,6 @@ def steps_html(draft: Draft, seen: Seen, *, counting: bool) -> str:
         f'<div class="lw-steps-how">{html.escape(words)}</div>'
         f'<div class="lw-steps-note">{html.escape(note)}</div></div>'
     )
-
-
-def counted(number: int, word: str) -> str:
-    """Return a number with its word: 1 picture, 16 pictures, 2 batches."""
-    plural = f"{word}es" if word.endswith("tch") else f"{word}s"
-    return f"{number:,} {word if number == 1 else plural}"
 
 
 def _arithmetic(config: TrainingConfig, steps: StepPlan, dataset: DatasetFacts, seen: Seen) -> str:

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from lora_widgets.config.facts import DatasetFacts
 from lora_widgets.config.findings import Facts, Finding, Severity, check
 from lora_widgets.demo.config import demo_config
+from lora_widgets.preview.numbers import counted
 from lora_widgets.widgets.look_around import Seen
-from lora_widgets.widgets.step_card import counted, steps_html
+from lora_widgets.widgets.step_card import steps_html
 
 VALUES = dict(demo_config(max_train_steps=0, max_train_epochs=8, train_batch_size=8))
 NUMBER = re.compile(r'lw-steps-number">([^<]*)<')
