@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from lora_widgets.config.fields import OnlyWhen, Ui
+from lora_widgets.config.fields import NotYet, OnlyWhen, Ui
 from lora_widgets.config.section import Section
 from lora_widgets.config.tabs import Tab
 
@@ -65,9 +65,26 @@ class Captions(Section, tab=Tab.ADVANCED, group="Captions"):
         int,
         Field(ge=TOKENS_PER_WINDOW, le=MAX_TOKENS, multiple_of=TOKENS_PER_WINDOW),
         Ui("Caption length", unit="tokens"),
+        OnlyWhen("model_type", "SD1.5", "SDXL"),
     ] = TOKENS_PER_WINDOW
     """Longest caption that is encoded: 75, 150 or 225 tokens. The longer ones join windows of 75; what does
     not fit is cut off."""
+
+    t5xxl_max_token_length: Annotated[
+        int | None,
+        Field(ge=1, le=512),
+        Ui("Caption length of T5", unit="tokens"),
+        OnlyWhen("model_type", "Flux", "SD3"),
+        NotYet(),
+    ] = None
+    """Longest caption that T5 reads. Empty means what the model was trained with: 512 for Flux dev, 256 for
+    Flux schnell and SD3. Larger takes more memory; what does not fit is cut off."""
+
+    apply_t5_attn_mask: Annotated[bool, Ui("T5 mask"), OnlyWhen("model_type", "Flux", "SD3"), NotYet()] = (
+        False
+    )
+    """Let the model overlook the padding behind short captions. Off is usual: programs that draw pictures do
+    not mask it."""
 
     @property
     def clip_layers_skipped(self) -> int:

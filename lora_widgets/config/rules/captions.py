@@ -9,6 +9,10 @@ def _tags_move(now: Situation) -> bool:
     return now.config.shuffle_caption or now.config.caption_tag_dropout_rate > 0
 
 
+def _reads_with_t5(now: Situation) -> bool:
+    return FAMILIES[now.config.model_type].predicts == "velocity"
+
+
 @rule(Severity.WARNING, "shuffle_caption", "train_data_dir")
 def shuffled_sentences(now: Situation) -> Advice | None:
     """Sentences are not lists of tags."""
@@ -26,7 +30,7 @@ def shuffled_sentences(now: Situation) -> Advice | None:
 @rule(Severity.WARNING, "shuffle_caption", "model_type")
 def shuffled_for_a_reader_of_sentences(now: Situation) -> Advice | None:
     """T5 reads sentences."""
-    if not now.config.shuffle_caption or FAMILIES[now.config.model_type].predicts != "velocity":
+    if not now.config.shuffle_caption or not _reads_with_t5(now):
         return None
     return Advice(
         f"`shuffle_caption` is on, but {now.config.model_type} was trained with sentences.",
@@ -120,7 +124,7 @@ def all_tags_dropped(now: Situation) -> Advice | None:
 def captions_cut(now: Situation) -> Advice | None:
     """What is cut off is never learned."""
     limit = now.config.max_token_length
-    known = now.facts.dataset.long_captions if now.facts.dataset else ()
+    known = now.facts.dataset.long_captions if now.facts.dataset and not _reads_with_t5(now) else ()
     cut = [caption for caption in known if caption.tokens > limit]
     if not cut:
         return None
