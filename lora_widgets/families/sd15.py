@@ -93,11 +93,12 @@ class SD15:
     ) -> Tensor:
         """Sample latents (B, C, h, w), float32 and scaled, of ``pixels`` (B, 3, H, W) in [-1, 1]."""
         vae = loaded(self.vae, "vae")
-        return autoencoder.encode(vae, pixels, scale=self._latent_scale, generator=generator)
+        return autoencoder.encode(vae, pixels, shift=0.0, scale=self._latent_scale, generator=generator)
 
     def decode(self, latents: Tensor) -> Tensor:
         """Return float32 pixels (B, 3, H, W) in [-1, 1] of scaled latents."""
-        return autoencoder.decode(loaded(self.vae, "vae"), latents, scale=self._latent_scale)
+        vae = loaded(self.vae, "vae")
+        return autoencoder.decode(vae, latents, shift=0.0, scale=self._latent_scale)
 
     def encode_text(self, captions: Sequence[str], *, skip: int) -> TextEmbedding:
         """Return hidden states (B, ``max_token_length`` + 2, D).
