@@ -66,6 +66,8 @@ _ROWS = (
         native_size_px=1024,
         numbers_per_caption=(77 + 256) * 4096 + 2048,
         predicts="velocity",
+        import_path="lora_widgets.families.sd3:SD3",
+        active=True,
         aliases=("SD3.5",),
     ),
 )

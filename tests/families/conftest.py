@@ -5,13 +5,16 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from lora_widgets.config.noise import FlowMatching
 from lora_widgets.families.family import open_family
+
+NAMES = {"sdxl": "SDXL", "sd3": "SD3"}
 
 
 def settings_for(folder, **changes):
     """Return the settings a family reads."""
     values = {
-        "model_type": "SDXL" if "sdxl" in folder.name else "SD1.5",
+        "model_type": next((name for start, name in NAMES.items() if start in folder.name), "SD1.5"),
         "pretrained_model_name_or_path": str(folder),
         "vae_path": None,
         "no_half_vae": True,
@@ -19,6 +22,9 @@ def settings_for(folder, **changes):
         "v_parameterization": False,
         "v_pred_like_loss": 0.0,
         "max_token_length": 75,
+        "t5xxl_max_token_length": 64,
+        "apply_t5_attn_mask": False,
+        **FlowMatching().model_dump(),
     }
     return SimpleNamespace(**({"clip_layers_skipped": 1} | values | changes))
 
@@ -35,6 +41,12 @@ def open_tiny_sdxl(tiny_sdxl):
     return lambda **changes: open_family(settings_for(tiny_sdxl, **changes))
 
 
+@pytest.fixture
+def open_tiny_sd3(tiny_sd3):
+    """Open the tiny SD3 with changed settings."""
+    return lambda **changes: open_family(settings_for(tiny_sd3, **changes))
+
+
 @pytest.fixture(scope="package")
 def sd15(tiny_sd15):
     """Return the tiny model with every part loaded."""
@@ -45,6 +57,12 @@ def sd15(tiny_sd15):
 def sdxl(tiny_sdxl):
     """Return the tiny SDXL with every part loaded."""
     return with_all_parts(open_family(settings_for(tiny_sdxl)))
+
+
+@pytest.fixture(scope="package")
+def sd3(tiny_sd3):
+    """Return the tiny SD3 with every part loaded."""
+    return with_all_parts(open_family(settings_for(tiny_sd3)))
 
 
 def with_all_parts(family):
