@@ -52,10 +52,12 @@ _ROWS = (
         name="Flux",
         summary="Flux: rectified-flow transformer with CLIP and T5.",
         latent_channels=16,
-        bucket_multiple=64,
+        bucket_multiple=16,
         native_size_px=1024,
         numbers_per_caption=512 * 4096 + 768,
         predicts="velocity",
+        import_path="lora_widgets.families.flux:Flux",
+        active=True,
         aliases=("Flux.1",),
     ),
     FamilyRow(

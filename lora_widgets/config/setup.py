@@ -37,8 +37,7 @@ class ModelFiles(Section, tab=Tab.SETUP, group="Base model"):
     """The model the adapter is trained for."""
 
     model_type: Annotated[str, OneOf(FAMILIES), Ui("Model type")] = "SDXL"
-    """Family of the base model. It decides architecture, picture size and loss; this version trains SD1.5
-    and SDXL."""
+    """Family of the base model. It decides architecture, picture size and loss."""
 
     pretrained_model_name_or_path: Annotated[str, Field(min_length=1), Ui("Base model", path="folder")]
     """The base model: a diffusers folder, a hub id such as "owner/name", or "demo". "demo" is the small model

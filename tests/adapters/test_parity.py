@@ -11,19 +11,23 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lora_widgets.config.noise import NoiseAndLoss
+from lora_widgets.config.noise import FlowMatching, NoiseAndLoss
+from lora_widgets.diffusion.flow import sigmas_by_size
 from lora_widgets.families.family import TextEmbedding
+from lora_widgets.families.flow_schedule import flux_process
 from lora_widgets.families.noise_schedule import noise_process
 from lora_widgets.training.loss import Draw, Emphasis, diffusion_loss
 
 FOLDER = Path(__file__).parents[1] / "golden"
-SCALES = {"sd15": 0.18215, "sdxl": 0.13025}
+SCALES = {"sd15": 0.18215, "sdxl": 0.13025, "flux": 1.0}
+"""Of the recorded latents; those of Flux were recorded as they are used."""
 
 
 @dataclass(frozen=True)
 class Recorded:
     """What the reference was given and what it answered; ``sizes`` are SD1.5's too, which ignores them."""
 
+    name: str
     numbers: dict
     expected: dict
     latents: torch.Tensor
@@ -35,14 +39,26 @@ class Recorded:
             numbers = json.load(file)
         inputs = load_file(FOLDER / f"{name}_parity_inputs.safetensors")
         expected = load_file(FOLDER / f"{name}_parity_expected.safetensors")
-        return cls(numbers, expected, inputs["latents_unscaled"] * SCALES[name], inputs)
+        latents = inputs["latents" if name == "flux" else "latents_unscaled"]
+        return cls(name, numbers, expected, latents * SCALES[name], inputs)
 
-    @property
-    def text(self):
+    def text(self, options):
+        """Return what the denoiser read; ``options`` are those of the reference's variant."""
+        if "t5_out" in self.inputs:
+            mask = self.inputs["t5_attn_mask"] if options.get("apply_t5_attn_mask") else None
+            guidance = torch.full((2,), options.get("guidance_scale", 1.0))
+            return TextEmbedding(self.inputs["t5_out"], self.inputs["clip_pooled"], mask, guidance)
         if "encoder_hidden_states" in self.inputs:
             return TextEmbedding(self.inputs["encoder_hidden_states"])
         hidden = torch.cat([self.inputs["text1_hidden"], self.inputs["text2_hidden"]], dim=-1)
         return TextEmbedding(hidden, self.inputs["text2_pooled"])
+
+    def process(self, settings, options):
+        """Return the noise process of the family."""
+        if self.name != "flux":
+            return noise_process({}, settings)
+        changes = {name: value for name, value in options.items() if name in FlowMatching.model_fields}
+        return flux_process(FlowMatching(**changes), timetable=sigmas_by_size)
 
     @property
     def sizes(self):
@@ -102,8 +118,8 @@ def loss_of(family, recorded, options):
     return diffusion_loss(
         recorded.latents,
         Draw(inputs["noise"], inputs["noise"], inputs["timesteps"]),
-        lambda noisy, times: family.predict(noisy, times, recorded.text, recorded.sizes),
-        process=noise_process({}, settings),
+        lambda noisy, times: family.predict(noisy, times, recorded.text(options), recorded.sizes),
+        process=recorded.process(settings, options),
         settings=settings,
         emphasis=Emphasis(
             None if weights is None else torch.tensor(weights),

@@ -5,13 +5,17 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from lora_widgets.config.noise import FlowMatching
 from lora_widgets.families.family import open_family
+
+FAMILIES = {"sdxl": "SDXL", "flux": "Flux", "sd": "SD1.5"}
+"""By the words in the names of the folders."""
 
 
 def settings_for(folder, **changes):
     """Return the settings a family reads."""
     values = {
-        "model_type": "SDXL" if "sdxl" in folder.name else "SD1.5",
+        "model_type": next(name for word, name in FAMILIES.items() if word in folder.name),
         "pretrained_model_name_or_path": str(folder),
         "vae_path": None,
         "no_half_vae": True,
@@ -19,6 +23,9 @@ def settings_for(folder, **changes):
         "v_parameterization": False,
         "v_pred_like_loss": 0.0,
         "max_token_length": 75,
+        **FlowMatching().model_dump(),
+        "t5xxl_max_token_length": 64,
+        "apply_t5_attn_mask": False,
     }
     return SimpleNamespace(**({"clip_layers_skipped": 1} | values | changes))
 
@@ -45,6 +52,18 @@ def sd15(tiny_sd15):
 def sdxl(tiny_sdxl):
     """Return the tiny SDXL with every part loaded."""
     return with_all_parts(open_family(settings_for(tiny_sdxl)))
+
+
+@pytest.fixture
+def open_tiny_flux(tiny_flux):
+    """Open the tiny Flux with changed settings."""
+    return lambda **changes: open_family(settings_for(tiny_flux, **changes))
+
+
+@pytest.fixture(scope="package")
+def flux(tiny_flux):
+    """Return the tiny Flux dev with every part loaded."""
+    return with_all_parts(open_family(settings_for(tiny_flux)))
 
 
 def with_all_parts(family):

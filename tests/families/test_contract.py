@@ -8,12 +8,12 @@ import torch
 from lora_widgets.adapters.attach import attach
 from lora_widgets.adapters.keys import read_lora_file
 from lora_widgets.catalog.families import FAMILIES
-from lora_widgets.config.noise import NoiseAndLoss
+from lora_widgets.config.noise import FlowMatching, NoiseAndLoss
 from lora_widgets.families.family import open_family
 from lora_widgets.training.export import write_weights
 from lora_widgets.training.loss import Draw, diffusion_loss
 
-TINY = {"SD1.5": "tiny_sd15", "SDXL": "tiny_sdxl"}
+TINY = {"SD1.5": "tiny_sd15", "SDXL": "tiny_sdxl", "Flux": "tiny_flux"}
 SIZES = torch.tensor([[64, 64, 0, 0, 64, 64], [300, 200, 0, 10, 64, 64]])
 
 
@@ -33,6 +33,9 @@ def opened(request):
         v_parameterization=False,
         v_pred_like_loss=0.0,
         max_token_length=75,
+        **FlowMatching().model_dump(),
+        t5xxl_max_token_length=16,
+        apply_t5_attn_mask=False,
         clip_layers_skipped=1,
         network_dim=4,
         alpha=2.0,
