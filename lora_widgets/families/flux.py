@@ -1,6 +1,6 @@
 """Flux.1 dev and schnell: CLIP-L and T5, a transformer over patches of latents (Black Forest Labs 2024)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,6 @@ from lora_widgets.families.flow_schedule import flux_process
 from lora_widgets.families.flux_layout import Layout, read_layout
 from lora_widgets.families.flux_names import flux_root
 from lora_widgets.families.in_memory import free_memory, loaded
-from lora_widgets.families.weights import load_tokenizer
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -30,16 +29,16 @@ class Flux:
     """Flux.1, opened from ``pretrained_model_name_or_path``; its parts are loaded one by one.
 
     ``text_encoder`` is CLIP-L, of which the pooled text is read, ``text_encoder_2`` T5, which never learns.
-    The parts and the tokenizers are None until they are loaded. ``weights_file`` is None: the base model is
-    a folder, so there is no one file to hash.
+    The parts and the tokenizers are None until they are loaded. ``weights_file`` is None where the base model
+    is a folder, so that there is no one file to hash.
     """
 
     name = "Flux"
     text_encoders = ("text_encoder",)
-    weights_file: Path | None = None
 
     def __init__(self, config: Any) -> None:
         self._layout: Layout = read_layout(config)
+        self.weights_file: Path | None = self._layout.weights_file
         self._is_dev = self._layout.is_dev
         self._vae_needs_float32 = bool(config.no_half_vae)
         self._guidance: float = config.guidance_scale
@@ -62,20 +61,21 @@ class Flux:
         self.tokenizer_2: Any = None
         self.transformer: FluxTransformer2DModel | None = None
 
+    def download(self) -> Iterator[tuple[int, int]]:
+        """Fetch the weights that are not on this machine yet, and yield (done, total) in MiB."""
+        for part in self._layout.parts:
+            yield from part.download()
+
     def load_vae(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load the autoencoder; ``no_half_vae`` turns ``dtype`` into float32."""
-        from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-
         dtype = torch.float32 if self._vae_needs_float32 else dtype
-        self.vae = self._layout.vae.load(AutoencoderKL, device=device, dtype=dtype)
+        self.vae = autoencoder.load_autoencoder(self._layout.vae, device, dtype)
 
     def load_text_encoder(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load CLIP-L and T5 with their tokenizers, frozen."""
-        from transformers import CLIPTextModel, CLIPTokenizer, T5EncoderModel, T5TokenizerFast
+        from transformers import CLIPTextModel, T5EncoderModel
 
-        (clip, clip_folder), (t5, t5_folder) = self._layout.tokenizers
-        self.tokenizer = load_tokenizer(CLIPTokenizer.from_pretrained, clip, subfolder=clip_folder)
-        self.tokenizer_2 = load_tokenizer(T5TokenizerFast.from_pretrained, t5, subfolder=t5_folder)
+        self.tokenizer, self.tokenizer_2 = (place.load() for place in self._layout.tokenizers)
         self.text_encoder = self._layout.clip_l.load(CLIPTextModel, device=device, dtype=dtype)
         self.text_encoder_2 = self._layout.t5.load(T5EncoderModel, device=device, dtype=dtype)
         t5_text.keep_range(loaded(self.text_encoder_2, "text_encoder_2"))
