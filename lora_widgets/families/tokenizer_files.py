@@ -92,7 +92,8 @@ def _fetched(name: str, files: Sequence[str], *, into: str, then: str) -> Source
     try:
         folder = hub.fetch(name, files)
     except hub.Unfetched as error:
-        usual = f"On a machine with internet run `hf download {name} {' '.join(files)} --local-dir {into}`, {then}"
+        call = f"hf download {name} {' '.join(files)} --local-dir {into}"
+        usual = f"On a machine with internet run `{call}`, {then}"
         raise ModelError(
             f"A single file holds no tokenizer, `tokenizer_path` gives none, and the tokenizer of {name} "
             f"could not be fetched from the Hugging Face hub: {error.reason} {error.remedy or usual}"
