@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from lora_widgets.config.prompts import PromptFile
+
 
 @dataclass(frozen=True)
 class LongCaption:
@@ -44,7 +46,8 @@ class Facts:
 
     ``missing_paths`` names the settings whose file or folder does not exist, ``missing_packages`` the
     packages that cannot be imported, ``taken_names`` the file stems of earlier runs in the output folder,
-    ``free_memory_bytes`` is what programs can still take of the machine's memory.
+    ``free_memory_bytes`` is what programs can still take of the machine's memory. ``prompt_file`` is None too
+    where `sample_prompts` names no file.
     """
 
     dataset: DatasetFacts | None = None
@@ -54,3 +57,4 @@ class Facts:
     missing_packages: tuple[str, ...] = ()
     taken_names: frozenset[str] = frozenset()
     free_memory_bytes: int | None = None
+    prompt_file: PromptFile | None = None

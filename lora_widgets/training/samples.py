@@ -15,13 +15,13 @@ from torch import Tensor
 
 from lora_widgets.adapters.adapter import Adapter
 from lora_widgets.catalog.samplers import SAMPLERS
+from lora_widgets.config.prompts import Prompt
 from lora_widgets.data.randomness import seed_for
 from lora_widgets.errors import ConfigError
 from lora_widgets.events import Event, Notice, PhaseProgress, SampleReady
 from lora_widgets.families.family import Family, TextEmbedding
 from lora_widgets.training.control import Control, Stopped
 from lora_widgets.training.precision import VAE_OVERFLOWS, Precision
-from lora_widgets.training.prompts import Prompt
 
 PHASE = "Drawing samples"
 
