@@ -15,6 +15,7 @@ from lora_widgets.config.findings import Facts, Finding, Severity, check
 from lora_widgets.config.free_memory import free_memory_bytes
 from lora_widgets.config.steps import StepPlan
 from lora_widgets.config.training_config import TrainingConfig
+from lora_widgets.config.weight_facts import weight_facts
 from lora_widgets.data.facts import facts_for
 from lora_widgets.data.prompt_file import look_up_prompts
 from lora_widgets.errors import DatasetError
@@ -73,9 +74,14 @@ def verdict(findings: Sequence[Finding]) -> str:
 
 
 def _facts(config: TrainingConfig) -> tuple[Facts, list[Finding]]:
-    prompts = look_up_prompts(config.sample_prompts)
-    known = Facts(free_memory_bytes=free_memory_bytes(), prompt_file=prompts)
+    files, damaged = weight_facts(dict(config))
+    known = Facts(
+        free_memory_bytes=free_memory_bytes(),
+        files=files,
+        prompt_file=look_up_prompts(config.sample_prompts),
+    )
     try:
-        return replace(known, dataset=facts_for(config).facts), []
+        return replace(known, dataset=facts_for(config).facts), [*damaged]
     except DatasetError as error:
-        return known, [Finding(Severity.ERROR, ("train_data_dir",), str(error), "")]
+        unusable = Finding(Severity.ERROR, ("train_data_dir",), str(error), "")
+        return known, [*damaged, unusable]
