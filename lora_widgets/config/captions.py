@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from lora_widgets.config.fields import NotYet, OnlyWhen, Ui
+from lora_widgets.config.fields import OnlyWhen, Ui
 from lora_widgets.config.section import Section
 from lora_widgets.config.tabs import Tab
 
@@ -75,14 +75,11 @@ class Captions(Section, tab=Tab.ADVANCED, group="Captions"):
         Field(ge=1, le=512),
         Ui("Caption length of T5", unit="tokens"),
         OnlyWhen("model_type", "Flux", "SD3"),
-        NotYet(),
     ] = None
     """Longest caption that T5 reads. Empty means what the model was trained with: 512 for Flux dev, 256 for
     Flux schnell and SD3. Larger takes more memory; what does not fit is cut off."""
 
-    apply_t5_attn_mask: Annotated[bool, Ui("T5 mask"), OnlyWhen("model_type", "Flux", "SD3"), NotYet()] = (
-        False
-    )
+    apply_t5_attn_mask: Annotated[bool, Ui("T5 mask"), OnlyWhen("model_type", "Flux", "SD3")] = False
     """Let the model overlook the padding behind short captions. Off is usual: programs that draw pictures do
     not mask it."""
 

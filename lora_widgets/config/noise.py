@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 
 from lora_widgets.catalog.flow import MODEL_PREDICTIONS, TIMESTEP_SAMPLINGS, WEIGHTING_SCHEMES
-from lora_widgets.config.fields import NotYet, OneOf, OnlyWhen, Ui
+from lora_widgets.config.fields import OneOf, OnlyWhen, Ui
 from lora_widgets.config.section import Section
 from lora_widgets.config.tabs import Tab
 
@@ -155,9 +155,9 @@ class FlowMatching(Section, tab=Tab.ADVANCED, group="Noise and loss"):
     """What the model's answer is taken for before it is compared with the velocity. raw is what the model
     was trained for; the others exist to repeat older trainings."""
 
-    guidance_scale: Annotated[
-        float, Field(ge=0, le=100), Ui("Guidance"), OnlyWhen("model_type", "Flux"), NotYet()
-    ] = 1.0
+    guidance_scale: Annotated[float, Field(ge=0, le=100), Ui("Guidance"), OnlyWhen("model_type", "Flux")] = (
+        1.0
+    )
     """Guidance that the model is told while it trains. 1 is usual; other values change how guidance acts on
     pictures later."""
 

@@ -68,8 +68,10 @@ class Samples(Section, tab=Tab.SAVING, group="Sample pictures"):
     """Draw the samples once before the first step, to compare with. Acts when samples are drawn at all."""
 
     sample_prompts: Annotated[str | None, Ui("Prompts", multiline=True)] = None
-    """One prompt per line, or the path of a .txt file with such lines. Options follow the prompt: --n
-    negative prompt, --w width, --h height, --d seed, --l guidance, --s steps."""
+    """One prompt per line, or the path of a file: .txt with such lines, .toml or .json as sd-scripts reads
+    them. Options follow the prompt: --n negative prompt, --w width, --h height, --d seed, --l guidance, --s
+    steps, --ss sampler, --g the guidance embedded in Flux. Pictures without a size are drawn at
+    resolution."""
 
     sample_sampler: Annotated[str, OneOf(SAMPLERS), Ui("Sampler")] = "euler_a"
     """Sampler of the sample pictures."""

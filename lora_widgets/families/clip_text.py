@@ -82,6 +82,11 @@ def encode_before_last(encoder: nn.Module, ids: Tensor) -> tuple[Tensor, Tensor 
     return hidden, None if pooled is None else pooled.unflatten(0, ids.shape[:2])[:, 0]
 
 
+def pool(encoder: Any, ids: Tensor) -> Tensor:
+    """Return the pooled text (B, P) of token ids (B, 77): the last layer at the end token."""
+    return encoder(ids.to(_final_layer_norm(encoder).weight.device)).pooler_output
+
+
 def _states(encoder: nn.Module, ids: Tensor, *, skip: int) -> Tensor:
     if skip == 1:
         return encoder(ids).last_hidden_state

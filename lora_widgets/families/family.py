@@ -21,22 +21,25 @@ class TextEmbedding:
     """What the denoiser reads of B captions.
 
     ``hidden`` is (B, L, D); ``pooled`` is (B, P) and ``mask`` (B, L), or None where the family has none.
+    ``guidance`` (B,) is how strongly to follow them, for models that are told it; None is as in training.
     """
 
     hidden: Tensor
     pooled: Tensor | None = None
     mask: Tensor | None = None
+    guidance: Tensor | None = None
 
     def index(self, rows: slice | Sequence[int] | Tensor) -> "TextEmbedding":
         """Return the embeddings of some of the captions."""
         return TextEmbedding(*(None if t is None else t[rows] for t in self._tensors()))  # pyright: ignore[reportArgumentType]
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "TextEmbedding":
-        """Return a copy on ``device``; ``dtype`` changes the floating-point tensors, not the mask."""
+        """Return a copy on ``device``; ``dtype`` changes what encoders made, not the mask and guidance."""
         hidden = self.hidden.to(device, dtype)
         pooled = None if self.pooled is None else self.pooled.to(device, dtype)
         mask = None if self.mask is None else self.mask.to(device)
-        return TextEmbedding(hidden, pooled, mask)
+        guidance = None if self.guidance is None else self.guidance.to(device)
+        return TextEmbedding(hidden, pooled, mask, guidance)
 
     def detach(self) -> "TextEmbedding":
         """Return the same values without their history."""
@@ -49,7 +52,7 @@ class TextEmbedding:
         return cls(*(None if column[0] is None else torch.cat(column) for column in columns))  # pyright: ignore[reportArgumentType]
 
     def _tensors(self) -> tuple[Tensor | None, ...]:
-        return self.hidden, self.pooled, self.mask
+        return self.hidden, self.pooled, self.mask, self.guidance
 
 
 def as_it_is(path: str) -> str:

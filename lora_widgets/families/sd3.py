@@ -1,6 +1,6 @@
 """Stable Diffusion 3 and 3.5: two CLIPs, T5, and a transformer (Esser et al. 2024, arXiv:2403.03206)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,6 @@ from lora_widgets.families.flow_schedule import sd3_process
 from lora_widgets.families.in_memory import free_memory, loaded
 from lora_widgets.families.sd3_layout import Layout, read_layout
 from lora_widgets.families.sd3_names import sd3_root
-from lora_widgets.families.weights import load_part, load_tokenizer
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -32,22 +31,22 @@ class SD3:
     """Stable Diffusion 3 or 3.5, opened from ``pretrained_model_name_or_path``; parts are loaded one by one.
 
     ``text_encoder`` is CLIP-L, ``text_encoder_2`` CLIP-G, and ``text_encoder_3`` T5, which never learns and
-    may be missing. The parts and the tokenizers are None until they are loaded. ``weights_file`` is None: the
-    base model is a folder, so there is no one file to hash.
+    may be missing. The parts and the tokenizers are None until they are loaded. ``weights_file`` is None
+    where the base model is a folder, so that there is no one file to hash.
     """
 
     name = "SD3"
     text_encoders = ("text_encoder_1", "text_encoder_2")
-    weights_file: Path | None = None
 
     def __init__(self, config: Any) -> None:
         self._layout: Layout = read_layout(config)
+        self.weights_file: Path | None = self._layout.weights_file
         self._vae_needs_float32 = bool(config.no_half_vae)
         self._t5_tokens: int = config.t5xxl_max_token_length or T5_TOKENS
         self._t5_is_masked = bool(config.apply_t5_attn_mask)
         self.process = sd3_process(config, shift=self._layout.scheduler_config.get("shift", 3.0))
         self.notes = _notes(self._layout)
-        vae = self._layout.vae_config
+        vae = self._layout.vae.config
         self.latent_channels: int = vae.get("latent_channels", 16)
         self.latent_factor: int = 2 ** (len(vae["block_out_channels"]) - 1)
         self._latent_scale: float = vae.get("scaling_factor", 1.5305)
@@ -61,41 +60,35 @@ class SD3:
         self.tokenizer_3: Any = None
         self.transformer: SD3Transformer2DModel | None = None
 
+    def download(self) -> Iterator[tuple[int, int]]:
+        """Fetch the weights that are not on this machine yet, and yield (done, total) in MiB."""
+        for part in self._layout.parts:
+            yield from part.download()
+
     def load_vae(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load the autoencoder; ``no_half_vae`` turns ``dtype`` into float32."""
         dtype = torch.float32 if self._vae_needs_float32 else dtype
-        self.vae = autoencoder.load_autoencoder(self._layout, device, dtype)
+        self.vae = autoencoder.load_autoencoder(self._layout.vae, device, dtype)
 
     def load_text_encoder(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load both CLIP text encoders, T5 if the model has it, and their tokenizers, frozen."""
-        from transformers import CLIPTextModelWithProjection, CLIPTokenizer, T5EncoderModel, T5TokenizerFast
+        from transformers import CLIPTextModelWithProjection, T5EncoderModel
 
-        self.text_encoder = self._load(CLIPTextModelWithProjection, "text_encoder", device, dtype)
-        self.text_encoder_2 = self._load(CLIPTextModelWithProjection, "text_encoder_2", device, dtype)
-        self.tokenizer = load_tokenizer(
-            CLIPTokenizer.from_pretrained, self._layout.model, subfolder="tokenizer"
+        layout = self._layout
+        self.text_encoder, self.text_encoder_2 = (
+            place.load(CLIPTextModelWithProjection, device=device, dtype=dtype) for place in layout.clips
         )
-        self.tokenizer_2 = load_tokenizer(
-            CLIPTokenizer.from_pretrained, self._layout.model, subfolder="tokenizer_2"
-        )
-        if self._layout.has_t5:
-            self.text_encoder_3 = self._load(T5EncoderModel, "text_encoder_3", device, dtype)
-            t5_text.keep_range(self.text_encoder_3)
-            self.tokenizer_3 = load_tokenizer(
-                T5TokenizerFast.from_pretrained, self._layout.model, subfolder="tokenizer_3"
-            )
+        self.tokenizer, self.tokenizer_2 = (place.load() for place in layout.tokenizers)
+        if layout.t5 is not None and layout.t5_tokenizer is not None:
+            self.tokenizer_3 = layout.t5_tokenizer.load()
+            self.text_encoder_3 = layout.t5.load(T5EncoderModel, device=device, dtype=dtype)
+            t5_text.keep_range(loaded(self.text_encoder_3, "text_encoder_3"))
 
     def load_denoiser(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load the transformer, frozen."""
         from diffusers.models.transformers.transformer_sd3 import SD3Transformer2DModel
 
-        self.transformer = load_part(
-            SD3Transformer2DModel.from_pretrained,
-            self._layout.model,
-            subfolder="transformer",
-            device=device,
-            torch_dtype=dtype,
-        )
+        self.transformer = self._layout.transformer.load(SD3Transformer2DModel, device=device, dtype=dtype)
 
     def unload(self, part: Part) -> None:
         """Forget a part and return its memory; nothing happens if it is not loaded."""
@@ -221,10 +214,7 @@ class SD3:
     @property
     def _width(self) -> int:
         """The width of the context."""
-        return self._layout.transformer_config["joint_attention_dim"]
-
-    def _load(self, kind: type[Any], part: str, device: torch.device | str, dtype: torch.dtype) -> Any:
-        return load_part(kind.from_pretrained, self._layout.model, subfolder=part, device=device, dtype=dtype)
+        return self._layout.transformer.config["joint_attention_dim"]
 
     def _clips(self) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
         """Return each CLIP text encoder with its tokenizer."""
@@ -246,9 +236,9 @@ class SD3:
 
 
 def _notes(layout: Layout) -> tuple[str, ...]:
-    if layout.has_t5:
+    if layout.t5 is not None:
         return ()
     return (
-        f"The base model in {layout.model.place} comes without T5 (text_encoder_3), so captions are read by "
-        "the two CLIPs alone. Download its folders text_encoder_3 and tokenizer_3 too, to train with T5.",
+        f"The base model in {layout.transformer.place} comes without T5, so captions are read by the two "
+        "CLIPs alone. Set `t5xxl_path` to a file with T5-XXL to train with it.",
     )

@@ -15,15 +15,21 @@ from torch import Tensor
 
 from lora_widgets.adapters.adapter import Adapter
 from lora_widgets.catalog.samplers import SAMPLERS
+from lora_widgets.config.prompts import Prompt
 from lora_widgets.data.randomness import seed_for
 from lora_widgets.errors import ConfigError
 from lora_widgets.events import Event, Notice, PhaseProgress, SampleReady
 from lora_widgets.families.family import Family, TextEmbedding
+from lora_widgets.families.in_memory import free_memory
 from lora_widgets.training.control import Control, Stopped
 from lora_widgets.training.precision import VAE_OVERFLOWS, Precision
-from lora_widgets.training.prompts import Prompt
+from lora_widgets.training.sample_files import Drawn, write_sample
 
 PHASE = "Drawing samples"
+_FAILURES = (RuntimeError, ValueError, IndexError, MemoryError, OSError)
+"""What libraries raise where a picture is too large, a sampler has too few steps, or the disk is full."""
+_SHOWN_LENGTH = 60
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory")
 
 
 @dataclass(frozen=True)
@@ -48,23 +54,32 @@ class Studio:
     def draw_all(self, *, step: int, epoch: int, untouched: bool) -> Iterator[Event]:
         """Draw every prompt; ``untouched`` leaves the adapter out, for the picture to compare with.
 
-        A stop that is asked for meanwhile ends the drawing after the sampler's step in progress.
+        A stop that is asked for meanwhile ends the drawing after the sampler's step in progress. A picture
+        that cannot be drawn or written costs only itself, and a notice names it.
         """
         if not self.prompts:
             return
         for index, prompt in enumerate(self.prompts):
             yield PhaseProgress(PHASE, index, len(self.prompts))
+            began = time.perf_counter()
             seed = prompt.seed if prompt.seed is not None else seed_for(self.seed, "sample", index) % 2**32
+            drawn = Drawn(prompt, prompt.sampler or self.sampler, seed, self.stem, step)
             try:
                 with self.adapter.disabled() if untouched else nullcontext():
                     picture = self.draw(prompt, seed=seed)
+                path = write_sample(picture, self.folder, drawn, index=index)
             except Stopped:
                 return
+            except _FAILURES as error:
+                self.notices.append(_not_drawn(index, prompt, error))
+                path = None
             while self.notices:
                 yield self.notices.pop(0)
-            path = self._path(step, index, seed)
-            picture.save(path)
-            yield SampleReady(step, epoch, index, prompt.text, seed, str(path))
+            if path is None:
+                free_memory()  # outside of the except clause, whose error holds what was computed so far
+                continue
+            seconds = time.perf_counter() - began
+            yield SampleReady(step, epoch, index, prompt.text, seed, str(path), seconds)
         yield PhaseProgress(PHASE, len(self.prompts), len(self.prompts))
 
     def draw(self, prompt: Prompt, *, seed: int) -> Image.Image:
@@ -103,11 +118,6 @@ class Studio:
             generator=generator,
             between=self.control.leave_if_stopping,
         )
-
-    def _path(self, step: int, index: int, seed: int) -> Path:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        stamp = time.strftime("%Y%m%d%H%M%S")
-        return self.folder / f"{self.stem}_{step:06d}_{index:02d}_{stamp}_{seed}.png"
 
 
 @dataclass(frozen=True)
@@ -185,6 +195,17 @@ def _samplable(process: Any) -> Tensor:
     if process.alphas_cumprod[-1] > 0:
         return betas
     return torch.cat([betas[:-1], 1 - 2**-24 / process.alphas_cumprod[-2:-1]])
+
+
+def _not_drawn(index: int, prompt: Prompt, error: Exception) -> Notice:
+    what = f"Sample {index + 1}, {prompt.text[:_SHOWN_LENGTH]!r}"
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error).strip()
+    if isinstance(error, MemoryError) or any(words in reason for words in _OUT_OF_MEMORY):
+        size = f"{prompt.width} x {prompt.height} pixels"
+        remedy = "Draw it smaller, with --w and --h in `sample_prompts`."
+        return Notice("warning", f"{what}, was not drawn: memory ran out at {size}. {remedy}")
+    first_line = reason.partition("\n")[0].rstrip(".") or type(error).__name__
+    return Notice("warning", f"{what}, was not drawn: {first_line}. The training goes on without it.")
 
 
 def to_image(pixels: Tensor) -> Image.Image:

@@ -10,13 +10,14 @@ from tiny import make_tiny_file, tiny_tensors
 from lora_widgets.config.noise import FlowMatching
 from lora_widgets.families.family import open_family
 
-NAMES = {"sdxl": "SDXL", "sd3": "SD3"}
+FAMILIES = {"sdxl": "SDXL", "flux": "Flux", "sd3": "SD3", "sd": "SD1.5"}
+"""By the words in the names of the folders."""
 
 
 def settings_for(folder, **changes):
     """Return the settings a family reads."""
     values = {
-        "model_type": next((name for start, name in NAMES.items() if start in folder.name), "SD1.5"),
+        "model_type": next(name for word, name in FAMILIES.items() if word in folder.name),
         "pretrained_model_name_or_path": str(folder),
         "vae_path": None,
         "model_config_path": None,
@@ -26,9 +27,12 @@ def settings_for(folder, **changes):
         "v_parameterization": False,
         "v_pred_like_loss": 0.0,
         "max_token_length": 75,
+        **FlowMatching().model_dump(),
         "t5xxl_max_token_length": 64,
         "apply_t5_attn_mask": False,
-        **FlowMatching().model_dump(),
+        "clip_l_path": None,
+        "clip_g_path": None,
+        "t5xxl_path": None,
     }
     return SimpleNamespace(**({"clip_layers_skipped": 1} | values | changes))
 
@@ -67,6 +71,18 @@ def sdxl(tiny_sdxl):
 def sd3(tiny_sd3):
     """Return the tiny SD3 with every part loaded."""
     return with_all_parts(open_family(settings_for(tiny_sd3)))
+
+
+@pytest.fixture
+def open_tiny_flux(tiny_flux):
+    """Open the tiny Flux with changed settings."""
+    return lambda **changes: open_family(settings_for(tiny_flux, **changes))
+
+
+@pytest.fixture(scope="package")
+def flux(tiny_flux):
+    """Return the tiny Flux dev with every part loaded."""
+    return with_all_parts(open_family(settings_for(tiny_flux)))
 
 
 def with_all_parts(family):

@@ -13,7 +13,13 @@ from lora_widgets.families.family import open_family
 from lora_widgets.training.export import write_weights
 from lora_widgets.training.loss import Draw, diffusion_loss
 
-TINY = {"tiny_sd15": "SD1.5", "tiny_sdxl": "SDXL", "tiny_sd3": "SD3", "tiny_sd35": "SD3"}
+TINY = {
+    "tiny_sd15": "SD1.5",
+    "tiny_sdxl": "SDXL",
+    "tiny_flux": "Flux",
+    "tiny_sd3": "SD3",
+    "tiny_sd35": "SD3",
+}
 SIZES = torch.tensor([[64, 64, 0, 0, 64, 64], [300, 200, 0, 10, 64, 64]])
 
 
@@ -35,9 +41,12 @@ def opened(request):
         v_parameterization=False,
         v_pred_like_loss=0.0,
         max_token_length=75,
-        t5xxl_max_token_length=64,
-        apply_t5_attn_mask=False,
         **FlowMatching().model_dump(),
+        t5xxl_max_token_length=16,
+        apply_t5_attn_mask=False,
+        clip_l_path=None,
+        clip_g_path=None,
+        t5xxl_path=None,
         clip_layers_skipped=1,
         network_dim=4,
         alpha=2.0,

@@ -208,5 +208,5 @@ def test_what_is_missing_is_named(open_tiny_sd3, copy, missing):
 
 
 def test_an_autoencoder_of_another_family_is_refused(open_tiny_sd3, tiny_sdxl):
-    with pytest.raises(ModelError, match="4 latent channels, but the base model works on 16"):
+    with pytest.raises(ModelError, match="4 latent channels, but the transformer works on 16"):
         open_tiny_sd3(vae_path=str(tiny_sdxl / "vae"))

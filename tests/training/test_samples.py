@@ -1,6 +1,5 @@
-"""Samples are what diffusers draws from the saved file; prompts are read as the reference reads them."""
+"""Samples are what diffusers draws from the saved file."""
 
-import json
 from pathlib import Path
 
 import pytest
@@ -10,12 +9,12 @@ from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
 from lora_widgets.adapters.attach import attach
 from lora_widgets.adapters.keys import read_lora_file
 from lora_widgets.catalog.samplers import SAMPLERS
+from lora_widgets.config.prompts import Prompt
 from lora_widgets.diffusion.ddpm import DiscreteProcess, scaled_linear_betas, zero_terminal
 from lora_widgets.errors import ConfigError
 from lora_widgets.families.family import open_family
 from lora_widgets.training.control import Control
 from lora_widgets.training.precision import precision_of
-from lora_widgets.training.prompts import Prompt, parse_line, read_prompts
 from lora_widgets.training.randomness import generator_for
 from lora_widgets.training.samples import Guidance, Studio, new_scheduler, sample_latents
 from lora_widgets.training.start import iter_training
@@ -106,38 +105,6 @@ def test_samplers_start_from_pure_noise_where_training_ends_with_it(name):
     )
     assert scheduler.timesteps[0] == 999
     assert (drawn - clean).abs().max() < 0.2
-
-
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "prompt_lines.json").read_text(encoding="utf-8"))
-
-
-@pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: case["line"][:40])
-def test_prompt_lines_mean_what_they_mean_to_the_reference(case):
-    prompt = parse_line(case["line"], Prompt("", 512, 512))
-    for name, value in case["expected"].items():
-        assert getattr(prompt, name) == value
-
-
-def test_a_prompt_that_looks_like_an_option_stays_a_prompt():
-    prompt = parse_line("w 512 high tower --h 128", Prompt("", 64, 64))
-    assert (prompt.text, prompt.width, prompt.height) == ("w 512 high tower", 64, 128)
-
-
-def test_prompts_come_from_lines_or_a_file(tmp_path):
-    file = tmp_path / "prompts.txt"
-    file.write_text("# mine\n\na cat --w 128\na dog\n", encoding="utf-8")
-    assert [p.text for p in read_prompts(str(file), size=(64, 64))] == ["a cat", "a dog"]
-    assert [p.text for p in read_prompts("a cat\n# no\na dog", size=(64, 64))] == ["a cat", "a dog"]
-
-
-def test_a_missing_prompt_file_and_other_formats_are_named(tmp_path):
-    with pytest.raises(ConfigError, match=r"`sample_prompts` is .*gone\.txt.*cannot be read"):
-        read_prompts(str(tmp_path / "gone.txt"), size=(64, 64))
-    with pytest.raises(ConfigError, match=r"prompts\.toml.*reads \.txt files"):
-        read_prompts("prompts.toml", size=(64, 64))
-    (tmp_path / "latin.txt").write_bytes("é".encode("latin-1"))
-    with pytest.raises(ConfigError, match="not UTF-8"):
-        read_prompts(str(tmp_path / "latin.txt"), size=(64, 64))
 
 
 def test_samples_without_prompts_are_refused_before_loading(make_config):

@@ -49,7 +49,7 @@ def test_a_missing_path_is_an_error_of_its_field():
 
 
 def test_a_choice_that_is_not_active_is_an_error_of_its_field():
-    assert "not active yet" in views_of(model_type="Flux")["model_type"].error
+    assert "not active yet" in views_of(save_model_as="ckpt")["save_model_as"].error
 
 
 def test_settings_that_do_not_go_together_are_no_error_of_a_field_but_stay_usable():
