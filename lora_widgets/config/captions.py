@@ -69,6 +69,10 @@ class Captions(Section, tab=Tab.ADVANCED, group="Captions"):
     """Longest caption that is encoded: 75, 150 or 225 tokens. The longer ones join windows of 75; what does
     not fit is cut off."""
 
+    weighted_captions: Annotated[bool, Ui("Weighted captions")] = False
+    """Give words in captions and sample prompts more or less weight: (words:1.3), (words) for 1.1, [words]
+    for less. Brackets that belong to a caption are then written with a backslash before each."""
+
     @property
     def clip_layers_skipped(self) -> int:
         """Which layer from the end is used; 1 is the last."""

@@ -22,6 +22,7 @@ def settings_for(folder, **changes):
         "v_parameterization": False,
         "v_pred_like_loss": 0.0,
         "max_token_length": 75,
+        "weighted_captions": False,
         "network_dim": 4,
         "alpha": 2.0,
         "network_dropout": 0.0,

@@ -23,6 +23,7 @@ def settings_for(folder, **changes):
         "v_parameterization": False,
         "v_pred_like_loss": 0.0,
         "max_token_length": 75,
+        "weighted_captions": False,
     }
     return SimpleNamespace(**({"clip_layers_skipped": 1} | values | changes))
 

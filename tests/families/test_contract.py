@@ -35,6 +35,7 @@ def opened(request):
         v_parameterization=False,
         v_pred_like_loss=0.0,
         max_token_length=75,
+        weighted_captions=False,
         clip_layers_skipped=1,
         network_dim=4,
         alpha=2.0,
