@@ -34,14 +34,17 @@ class ScheduleShape:
 
 @dataclass(frozen=True)
 class ScheduleRow:
-    """One schedule; ``factor(step, shape)`` takes the 0-based step, ``reads`` names the settings it uses."""
+    """One schedule; ``factor(step, shape)`` takes the 0-based step.
+
+    ``reads`` names the settings it uses, ``arguments`` what it finds in ``lr_scheduler_args``.
+    """
 
     name: str
     summary: str
     factor: Callable[[int, ScheduleShape], float]
     reads: frozenset[str] = frozenset()
     warms_up: bool = True
-    active: bool = True
+    arguments: frozenset[str] = frozenset()
 
 
 def number(args: Mapping[str, object], name: str, *, default: float) -> float:
@@ -210,10 +213,9 @@ _ROWS = (
     ScheduleRow("polynomial", "A power curve down to 1e-7.", _polynomial, frozenset({"lr_power"})),
     ScheduleRow(
         "adafactor",
-        "Shows the rate that Adafactor finds itself.",
+        "Leaves the rate to Adafactor, which finds it itself.",
         _constant,
         warms_up=False,
-        active=False,
     ),
     ScheduleRow(
         "inverse_sqrt",
@@ -227,6 +229,7 @@ _ROWS = (
         "A cosine down to a lowest rate, with a warm-up that does not begin at 0.",
         _cosine_warmup_with_min_lr,
         _FLOOR | _ARGS,
+        arguments=frozenset({"warmup_lr_rate"}),
     ),
     ScheduleRow(
         "warmup_stable_decay",
@@ -240,10 +243,21 @@ _ROWS = (
         _piecewise_constant,
         _ARGS,
         warms_up=False,
+        arguments=frozenset({"step_rules"}),
     ),
-    ScheduleRow("rex", "Stays high for long, then falls fast; in cycles.", _rex, _CYCLES | _ARGS),
     ScheduleRow(
-        "cosine_annealing", "A cosine per cycle, each lower by gamma.", _cosine_annealing, _CYCLES | _ARGS
+        "rex",
+        "Stays high for long, then falls fast; in cycles.",
+        _rex,
+        _CYCLES | _ARGS,
+        arguments=frozenset({"gamma", "d", "min_lr"}),
+    ),
+    ScheduleRow(
+        "cosine_annealing",
+        "A cosine per cycle, each lower by gamma.",
+        _cosine_annealing,
+        _CYCLES | _ARGS,
+        arguments=frozenset({"gamma", "min_lr"}),
     ),
 )
 

@@ -4,6 +4,9 @@ from lora_widgets.catalog.optimizers import OPTIMIZERS
 from lora_widgets.config.names import did_you_mean
 from lora_widgets.config.rules.rule import Advice, Severity, Situation, change, rule
 
+WITHOUT_WARMUP = ("DAdaptSGD",)
+"""Optimizers that divide by what the first step did, which must not be nothing."""
+
 
 @rule(Severity.ERROR, "optimizer_type")
 def package_missing(now: Situation) -> Advice | None:
