@@ -29,9 +29,10 @@ class OptimizerRow:
     ``arguments`` are what ``optimizer_args`` may give beside the learning rate and the weight decay, and
     ``defaults`` what we give unasked. ``rates`` says what the learning rates of the settings mean to it:
     values, or multipliers of a rate that it finds itself, of which some optimizers take one for everything
-    and others ignore all but the largest. ``averages``: it trains at one point and promises another, the
+    and others ignore all but the largest. ``usual`` are the rates from which and to which an adapter
+    learns well. ``averages``: it trains at one point and promises another, the
     average, so that rates need not fall (schedule-free). ``relative``: it finds its steps itself while the
-    argument of that name is on.
+    argument of that name is on. ``for_matrices``: a key that tells it which groups hold matrices.
     """
 
     name: str
@@ -44,7 +45,7 @@ class OptimizerRow:
     averages: bool = False
     relative: str = ""
     for_matrices: str = ""
-    lion: bool = False
+    usual: tuple[float, float] = (1e-4, 5e-4)
     aliases: tuple[str, ...] = ()
 
     @property
@@ -61,6 +62,10 @@ _TORCH = {"foreach": FLAG, "fused": FLAG}
 _EIGHT_BIT = {"min_8bit_size": COUNT}
 _DADAPT = {"d0": POSITIVE, "growth_rate": POSITIVE}
 _SCHEDULE_FREE = {"r": NUMBER, "weight_lr_power": NUMBER, "foreach": FLAG}
+
+_LION_USUAL = (3e-5, 1e-4)
+_SGD_USUAL = (0.1, 1.0)
+_MULTIPLIER = (1.0, 1.0)
 
 _ONE_RATE = (
     "Finds its learning rate itself: set unet_lr and text_encoder_lr both to 1.0, or the latter to 0."
@@ -118,7 +123,7 @@ _ROWS = (
         advice=_LION_RATE,
         arguments={"betas": BETAS, "decoupled_weight_decay": FLAG},
         defaults=_LION,
-        lion=True,
+        usual=_LION_USUAL,
     ),
     OptimizerRow(
         name="Lion8bit",
@@ -127,7 +132,7 @@ _ROWS = (
         advice=_LION_RATE,
         arguments={"betas": BETAS, **_EIGHT_BIT},
         defaults=_LION,
-        lion=True,
+        usual=_LION_USUAL,
     ),
     OptimizerRow(
         name="PagedLion8bit",
@@ -136,7 +141,7 @@ _ROWS = (
         advice=_LION_RATE,
         arguments={"betas": BETAS, **_EIGHT_BIT},
         defaults=_LION,
-        lion=True,
+        usual=_LION_USUAL,
     ),
     OptimizerRow(
         name="SGDNesterov",
@@ -145,6 +150,7 @@ _ROWS = (
         advice="Plain gradient descent with momentum; needs much higher learning rates than AdamW.",
         arguments={"momentum": SHARE, "dampening": SHARE, "nesterov": FLAG, **_TORCH},
         defaults=_NESTEROV,
+        usual=_SGD_USUAL,
     ),
     OptimizerRow(
         name="SGDNesterov8bit",
@@ -153,6 +159,7 @@ _ROWS = (
         advice="Gradient descent with 8-bit momentum; needs much higher learning rates than AdamW.",
         arguments={"momentum": SHARE, "dampening": SHARE, "nesterov": FLAG, **_EIGHT_BIT},
         defaults=_NESTEROV,
+        usual=_SGD_USUAL,
     ),
     OptimizerRow(
         name="DAdaptation",
@@ -163,6 +170,7 @@ _ROWS = (
         # Decay as in AdamW: inside the gradient it would blur the distance that is being estimated.
         defaults={**_ADAM, "decouple": True},
         rates="one multiplier",
+        usual=_MULTIPLIER,
         aliases=("DAdaptAdamPreprint",),
     ),
     OptimizerRow(
@@ -173,6 +181,7 @@ _ROWS = (
         arguments={**_ADAM_ARGUMENTS, **_DADAPT, "decouple": FLAG, "use_bias_correction": FLAG},
         defaults={**_ADAM, "decouple": True},
         rates="one multiplier",
+        usual=_MULTIPLIER,
     ),
     OptimizerRow(
         name="DAdaptAdaGrad",
@@ -182,6 +191,7 @@ _ROWS = (
         arguments={"momentum": SHARE, "eps": SMALL, **_DADAPT},
         defaults={"eps": 1e-6},
         rates="ratio ignored",
+        usual=_MULTIPLIER,
     ),
     OptimizerRow(
         name="DAdaptAdan",
@@ -191,14 +201,17 @@ _ROWS = (
         arguments={"betas": THREE_BETAS, "eps": SMALL, "no_prox": FLAG, **_DADAPT},
         defaults={"betas": (0.98, 0.92, 0.99)},
         rates="ratio ignored",
+        usual=_MULTIPLIER,
     ),
     OptimizerRow(
         name="DAdaptSGD",
         import_path="dadaptation.DAdaptSGD",
         package="dadaptation",
-        advice=_ONE_RATE,
+        advice="Like DAdaptAdam without its memory, and easily too fast: set both learning rates to 0.1.",
         arguments={"momentum": SHARE, **_DADAPT},
         rates="one multiplier",
+        # At 1.0 it overshoots: an adapter begins where gradients are small, and they grow as it leaves.
+        usual=(0.1, 0.1),
     ),
     OptimizerRow(
         name="DAdaptLion",
@@ -208,6 +221,7 @@ _ROWS = (
         arguments={"betas": BETAS, "d0": POSITIVE},
         defaults=_LION,
         rates="one multiplier",
+        usual=_MULTIPLIER,
     ),
     OptimizerRow(
         name="Prodigy",
@@ -226,6 +240,7 @@ _ROWS = (
         },
         defaults={"betas": (0.9, 0.999), "decouple": True},
         rates="one multiplier",
+        usual=_MULTIPLIER,
     ),
     OptimizerRow(
         name="ProdigyPlusScheduleFree",
@@ -251,6 +266,7 @@ _ROWS = (
         },
         defaults={"betas": (0.9, 0.99)},
         rates="multiplier",
+        usual=_MULTIPLIER,
         averages=True,
     ),
     OptimizerRow(
@@ -328,6 +344,7 @@ _ROWS = (
         arguments={"momentum": SHARE, **_SCHEDULE_FREE},
         defaults={"momentum": 0.9},
         averages=True,
+        usual=(1.0, 10.0),
     ),
 )
 

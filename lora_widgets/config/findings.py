@@ -24,6 +24,7 @@ from lora_widgets.config.rules import (
     network,
     noise,
     optimizer,
+    optimizer_rates,
     samples,
     saving,
 )
@@ -51,6 +52,7 @@ RULE_MODULES = (
     memory,
     learning_rate,
     optimizer,
+    optimizer_rates,
     network,
     noise,
     dataset,

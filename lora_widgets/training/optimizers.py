@@ -173,4 +173,4 @@ def _rate_of(optimizer: torch.optim.Optimizer, group: Group) -> float:
         return float(group["lr"]) * float(group.get("d", 1.0))
     state = next((optimizer.state[p] for p in group["params"] if optimizer.state.get(p)), None)
     # transformers' own AdafactorSchedule asks the same way, and for the first tensor alone.
-    return float(optimizer._get_lr(group, state)) if state else 0.0  # pyright: ignore[reportAttributeAccessIssue]  # noqa: SLF001
+    return float(optimizer._get_lr(group, state)) if state else 0.0  # pyright: ignore[reportAttributeAccessIssue]

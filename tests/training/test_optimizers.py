@@ -8,14 +8,12 @@ from torch import nn
 
 from lora_widgets.catalog.optimizers import OPTIMIZERS
 from lora_widgets.config.rates import rates_at
-from lora_widgets.config.rules.optimizer import WITHOUT_WARMUP
+from lora_widgets.config.rules.optimizer_rates import WITHOUT_WARMUP
 from lora_widgets.config.training_config import TrainingConfig
-from lora_widgets.errors import ConfigError, StateError
 from lora_widgets.training.optimizers import (
     averaged,
     build_optimizer,
     load_optimizer,
-    optimizer_keywords,
     rates_in_effect,
     set_rates,
 )
@@ -35,7 +33,7 @@ RATES = {
 
 def rate_for(row):
     if row.adaptive:
-        return 1.0
+        return row.usual[0]
     name = row.name.removeprefix("Paged")
     return next(rate for start, rate in RATES.items() if name.startswith(start))
 
@@ -67,7 +65,7 @@ def name(request):
 
 
 class Regression:
-    """A low-rank product that is fitted, as an adapter is; large enough for 8-bit state, and with a vector."""
+    """A low-rank product that is fitted, as an adapter is; large enough for 8-bit state, with one vector."""
 
     def __init__(self):
         g = torch.Generator().manual_seed(0)
