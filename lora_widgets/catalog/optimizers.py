@@ -67,9 +67,7 @@ _LION_USUAL = (3e-5, 1e-4)
 _SGD_USUAL = (0.1, 1.0)
 _MULTIPLIER = (1.0, 1.0)
 
-_ONE_RATE = (
-    "Finds its learning rate itself: set unet_lr and text_encoder_lr both to 1.0, or the latter to 0."
-)
+_ONE_RATE = "Finds its learning rate itself: set unet_lr and text_encoder_lr both to 1.0, or the latter to 0."
 _IGNORES_RATIO = "Finds one learning rate for everything itself: set unet_lr and text_encoder_lr to 1.0."
 _LION_RATE = "Wants learning rates 3 to 10 times lower than AdamW: 3e-5 to 1e-4."
 _NO_SCHEDULE = "Needs no falling learning rate: of lr_scheduler only the warm-up acts."

@@ -1,5 +1,7 @@
 """The learning rates of a run at each of its steps: from the settings alone, so that they can be drawn."""
 
+from collections.abc import Iterable
+
 from lora_widgets.catalog.lr_schedules import LR_SCHEDULES, ScheduleRow
 from lora_widgets.config.learning_rate import LearningRate
 from lora_widgets.config.training_config import TrainingConfig
@@ -25,10 +27,16 @@ def schedule_in_effect(config: TrainingConfig) -> ScheduleRow:
     return row
 
 
-def rates_at(config: TrainingConfig, step: int, *, total: int) -> dict[str, float]:
-    """Return the learning rates, by name, for the update ``step`` (from 0) of ``total``."""
-    factor = schedule_in_effect(config).factor
+def rates_over(config: TrainingConfig, steps: Iterable[int], *, total: int) -> dict[str, list[float]]:
+    """Return the learning rates, by name, for each of the updates ``steps`` (from 0) of ``total``."""
+    steps, factor = tuple(steps), schedule_in_effect(config).factor
+    shapes = {rate: config.schedule_shape(total, base_lr=rate) for rate in base_rates(config).values()}
     return {
-        name: rate * factor(step, config.schedule_shape(total, base_lr=rate))
+        name: [rate * factor(step, shapes[rate]) for step in steps]
         for name, rate in base_rates(config).items()
     }
+
+
+def rates_at(config: TrainingConfig, step: int, *, total: int) -> dict[str, float]:
+    """Return the learning rates, by name, for one update."""
+    return {name: rates[0] for name, rates in rates_over(config, (step,), total=total).items()}
