@@ -73,7 +73,7 @@ def rate_chart(steps: Sequence[int], rates: Mapping[str, Sequence[float]]) -> st
     if not steps or not rates:
         return empty_chart("Learning rate", "", width=320, height=300)
     frame = Frame(320, 300, _step_range(steps), _rate_range(rates), bottom=30 + 18 * len(rates))
-    told = {component: series[-1] for component, series in rates.items()}
+    told = {component: f"{series[-1]:.2e}" for component, series in rates.items()}
     body = _axes(frame, x_count=3, y_count=4) + _rate_lines(frame, steps, rates, told)
     return _svg(frame, "Learning rate", "", body)
 
@@ -89,7 +89,7 @@ def schedule_chart(steps: Sequence[int], rates: Mapping[str, Sequence[float]], *
     frame = Frame(
         640, 220 + 18 * len(rates), _step_range(steps), _rate_range(rates), bottom=30 + 18 * len(rates)
     )
-    told = {component: max(series) for component, series in rates.items()}
+    told = {component: f"at most {max(series):.2e}" for component, series in rates.items()}
     body = _axes(frame, x_count=6, y_count=4) + _rate_lines(frame, steps, rates, told)
     return _svg(frame, "Learning rate", note, body)
 
@@ -100,15 +100,15 @@ def _rate_range(rates: Mapping[str, Sequence[float]]) -> tuple[float, float]:
 
 
 def _rate_lines(
-    frame: Frame, steps: Sequence[int], rates: Mapping[str, Sequence[float]], told: Mapping[str, float]
+    frame: Frame, steps: Sequence[int], rates: Mapping[str, Sequence[float]], told: Mapping[str, str]
 ) -> str:
-    """Draw a line for each component, and below the axis its name with the rate that is ``told``."""
+    """Draw a line for each component, and below the axis its name with what is ``told`` of it."""
     parts: list[str] = []
     for position, (component, series) in enumerate(rates.items()):
         colour, row = RATE_COLOURS[position % len(RATE_COLOURS)], len(rates) - position
         line = _points(frame, thin(steps, series, count=MAX_POINTS // 4))
         parts.append(f'<polyline class="lw-line" style="stroke:{colour}" points="{line}"/>')
-        parts.append(_legend(frame, component, rate=told[component], colour=colour, row=row))
+        parts.append(_legend(frame, component, told=told[component], colour=colour, row=row))
     return "".join(parts)
 
 
@@ -146,13 +146,13 @@ def _axes(frame: Frame, *, x_count: int, y_count: int) -> str:
     return "".join(parts)
 
 
-def _legend(frame: Frame, component: str, *, rate: float, colour: str, row: int) -> str:
+def _legend(frame: Frame, component: str, *, told: str, colour: str, row: int) -> str:
     y = frame.height - 18 * row + 10
     name = html.escape(component.replace("_", " "))
     return (
         f'<line class="lw-line" style="stroke:{colour}" x1="{frame.left}" x2="{frame.left + 18}" '
         f'y1="{y - 4}" y2="{y - 4}"/><text x="{frame.left + 26}" y="{y}">{name}</text>'
-        f'<text class="lw-number" x="{frame.width - frame.right}" y="{y}" text-anchor="end">{rate:.2e}</text>'
+        f'<text class="lw-number" x="{frame.width - frame.right}" y="{y}" text-anchor="end">{told}</text>'
     )
 
 

@@ -11,6 +11,7 @@ _OWN_RATES = {"(IA)³": (5e-3, 1e-2), "Native Fine-Tuning": (1e-6, 1e-5)}
 """What is usual for adapter types that want other rates than LoRA."""
 
 _WAVES = ("cosine_with_min_lr", "cosine_warmup_with_min_lr")
+_SWINGING = (*_WAVES, "warmup_stable_decay")
 _NUMBERS = {"gamma": (0.0, 1.0), "d": (0.0, 1.0), "min_lr": (0.0, 1.0), "warmup_lr_rate": (0.0, 1.0)}
 _USUAL = {"gamma": "gamma=0.9", "d": "d=0.9", "min_lr": "min_lr=1e-6", "warmup_lr_rate": "warmup_lr_rate=0.1"}
 
@@ -133,7 +134,7 @@ def short_cycles(now: Situation) -> Advice | None:
 def rate_swings(now: Situation) -> Advice | None:
     """With a lowest rate, the cosine swings up again after each half wave."""
     config = now.config
-    if config.lr_scheduler not in _WAVES or config.lr_scheduler_number == 1:
+    if config.lr_scheduler not in _SWINGING or config.lr_scheduler_number == 1:
         return None
     return Advice(
         f"The rate swings down and up in {config.lr_scheduler_number} half waves.",
