@@ -31,6 +31,7 @@ def settings_for(folder, **changes):
         "apply_t5_attn_mask": False,
         "clip_l_path": None,
         "t5xxl_path": None,
+        "weighted_captions": False,
         "network_dim": 4,
         "alpha": 2.0,
         "network_dropout": 0.0,

@@ -32,6 +32,7 @@ def settings_for(folder, **changes):
         "apply_t5_attn_mask": False,
         "clip_l_path": None,
         "t5xxl_path": None,
+        "weighted_captions": False,
     }
     return SimpleNamespace(**({"clip_layers_skipped": 1} | values | changes))
 

@@ -40,6 +40,7 @@ def opened(request):
         apply_t5_attn_mask=False,
         clip_l_path=None,
         t5xxl_path=None,
+        weighted_captions=False,
         clip_layers_skipped=1,
         network_dim=4,
         alpha=2.0,
