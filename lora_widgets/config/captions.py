@@ -83,6 +83,10 @@ class Captions(Section, tab=Tab.ADVANCED, group="Captions"):
     """Let the model overlook the padding behind short captions. Off is usual: programs that draw pictures do
     not mask it."""
 
+    weighted_captions: Annotated[bool, Ui("Weighted captions")] = False
+    """Give words in captions and sample prompts more or less weight: (words:1.3), (words) for 1.1, [words]
+    for less. Brackets that belong to a caption are then written with a backslash before each."""
+
     @property
     def clip_layers_skipped(self) -> int:
         """Which layer from the end is used; 1 is the last."""

@@ -26,6 +26,7 @@ from lora_widgets.config.rules import (
     network,
     noise,
     optimizer,
+    optimizer_rates,
     samples,
     saving,
 )
@@ -53,6 +54,7 @@ RULE_MODULES = (
     memory,
     learning_rate,
     optimizer,
+    optimizer_rates,
     network,
     model_files,
     noise,

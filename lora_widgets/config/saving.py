@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 from lora_widgets.catalog.formats import SAVE_FORMATS, SAVE_PRECISIONS
 from lora_widgets.catalog.samplers import SAMPLERS
 from lora_widgets.config.cadence import Every
-from lora_widgets.config.fields import OneOf, Ui
+from lora_widgets.config.fields import OneOf, OnlyWhen, Ui
 from lora_widgets.config.section import Section
 from lora_widgets.config.tabs import Tab
 from lora_widgets.config.values import file_name_or_empty
@@ -73,8 +73,10 @@ class Samples(Section, tab=Tab.SAVING, group="Sample pictures"):
     steps, --ss sampler, --g the guidance embedded in Flux. Pictures without a size are drawn at
     resolution."""
 
-    sample_sampler: Annotated[str, OneOf(SAMPLERS), Ui("Sampler")] = "euler_a"
-    """Sampler of the sample pictures."""
+    sample_sampler: Annotated[
+        str, OneOf(SAMPLERS), Ui("Sampler"), OnlyWhen("model_type", "SD1.5", "SDXL")
+    ] = "euler_a"
+    """Sampler of the sample pictures. Flux and SD3 are always drawn with the sampler of flow matching."""
 
     @property
     def sample_every(self) -> Every:

@@ -35,6 +35,7 @@ class SD15:
         self.weights_file: Path | None = self._layout.weights_file
         self._vae_needs_float32 = bool(config.no_half_vae)
         self._max_tokens: int = config.max_token_length
+        self._read = clip_text.weighted_tokens if config.weighted_captions else clip_text.plain_tokens
         self.process = noise_process(self._layout.scheduler_config, config)
         self.notes = notes_on_schedule(self._layout.scheduler_config, config)
         vae = self._layout.vae.config
@@ -109,8 +110,8 @@ class SD15:
         They carry their history where the encoder trains and grad is on.
         """
         encoder = loaded(self.text_encoder, "text_encoder")
-        ids = clip_text.tokenize(self.tokenizer, captions, max_tokens=self._max_tokens)
-        return TextEmbedding(clip_text.encode(encoder, ids, skip=skip))
+        tokens = self._read(self.tokenizer, captions, max_tokens=self._max_tokens)
+        return TextEmbedding(tokens.weigh(clip_text.encode(encoder, tokens.ids, skip=skip)))
 
     def predict(self, noisy: Tensor, times: Tensor, text: TextEmbedding, sizes: Tensor) -> Tensor:
         """Return the UNet's estimate (B, C, h, w); inputs take the UNet's dtype unless autocast is on."""

@@ -3,6 +3,7 @@
 import html
 from collections.abc import Callable, Sequence
 
+from lora_widgets.config.caption_weights import words_of
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.data.tokens import Chip, chips, find_tokenizer
 from lora_widgets.preview.numbers import counted
@@ -15,7 +16,8 @@ def tokenizing(config: TrainingConfig) -> Tokenize | None:
     tokenizer = find_tokenizer(config.pretrained_model_name_or_path, config.tokenizer_path)
     if tokenizer is None:
         return None
-    return lambda caption: chips(caption, tokenizer, config.max_token_length)
+    read = words_of if config.weighted_captions else str
+    return lambda caption: chips(read(caption), tokenizer, config.max_token_length)
 
 
 def chips_html(chips: Sequence[Chip]) -> str:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import lora_widgets
-from lora_widgets.catalog.optimizers import OPTIMIZERS
 from lora_widgets.config.fields import fields
 from lora_widgets.config.noise import FlowMatching
 from lora_widgets.config.steps import StepPlan
@@ -82,9 +81,14 @@ def _network(facts: RunFacts) -> dict[str, str]:
             "ss_network_dim": config.network_dim,
             "ss_network_alpha": config.alpha,
             "ss_network_dropout": config.network_dropout or None,
-            "ss_network_args": "{}",
+            "ss_network_args": json.dumps(_loraplus(config)),
         }
     )
+
+
+def _loraplus(config: TrainingConfig) -> dict[str, str]:
+    """Return the LoRA+ ratios that acted, under the names of the arguments of ``networks.lora``."""
+    return _text({f"loraplus_{name}_lr_ratio": ratio for name, ratio in config.loraplus_ratios.items()})
 
 
 def _training(facts: RunFacts, *, step: int, epoch: int, finished_at: float | None) -> dict[str, str]:
@@ -119,9 +123,8 @@ def _training(facts: RunFacts, *, step: int, epoch: int, finished_at: float | No
 
 
 def _optimizer(config: TrainingConfig) -> str:
-    row = OPTIMIZERS[config.optimizer_type]
-    arguments = {**row.defaults, "weight_decay": config.weight_decay, **config.optimizer_arguments}
-    return f"{row.import_path}({','.join(f'{k}={v}' for k, v in arguments.items())})"
+    arguments = ",".join(f"{name}={value}" for name, value in config.optimizer_values.items())
+    return f"{config.optimizer.import_path}({arguments})"
 
 
 def _noise(facts: RunFacts) -> dict[str, str]:

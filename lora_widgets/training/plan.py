@@ -18,7 +18,7 @@ from lora_widgets.families.family import Family, open_family
 from lora_widgets.training.folder import RunFolder
 from lora_widgets.training.optimizers import optimizer_keywords
 from lora_widgets.training.precision import has_bf16, has_cuda
-from lora_widgets.training.samples import new_scheduler
+from lora_widgets.training.samples import ready_scheduler
 from lora_widgets.training.state import Saved, find_state, identity_of, read_state, refuse_differences
 
 
@@ -87,7 +87,7 @@ def _prompts(config: TrainingConfig, facts: Facts, family: Family) -> tuple[Prom
     for prompt in prompts:
         name = prompt.sampler or config.sample_sampler
         try:
-            new_scheduler(name, family.process).set_timesteps(prompt.steps)
+            ready_scheduler(prompt, family, default=config.sample_sampler)
         except (ImportError, ValueError) as error:
             raise ConfigError(
                 f"The sampler {name!r} cannot draw {prompt.text!r} in {prompt.steps} steps here: {error}. "

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -102,13 +102,11 @@ class Studio:
 
     def _sample(self, prompt: Prompt, generator: torch.Generator) -> Tensor:
         """Return latents (1, C, h, w) of a prompt."""
-        factor, device = self.family.latent_factor, self.precision.device
-        shape = (1, self.family.latent_channels, prompt.height // factor, prompt.width // factor)
-        scheduler = new_scheduler(prompt.sampler or self.sampler, self.family.process)
-        scheduler.set_timesteps(prompt.steps)
-        noise = torch.randn(shape, generator=generator).to(device)
-        asked = self.embed(prompt.text).to(device)
-        unasked = None if prompt.scale == 1.0 else self.embed(prompt.negative).to(device)
+        scheduler = ready_scheduler(prompt, self.family, default=self.sampler)
+        noise = torch.randn(latent_shape(prompt, self.family), generator=generator)
+        noise = noise.to(self.precision.device)
+        asked = self._embedded(prompt.text, prompt.guidance)
+        unasked = None if prompt.scale == 1.0 else self._embedded(prompt.negative, prompt.guidance)
         guidance = Guidance(asked, unasked, prompt.scale)
         return sample_latents(
             self.family,
@@ -118,6 +116,12 @@ class Studio:
             generator=generator,
             between=self.control.leave_if_stopping,
         )
+
+    def _embedded(self, text: str, guidance: float | None) -> TextEmbedding:
+        embedding = self.embed(text).to(self.precision.device)
+        if guidance is None:
+            return embedding
+        return replace(embedding, guidance=torch.full((1,), guidance, device=self.precision.device))
 
 
 @dataclass(frozen=True)
@@ -143,13 +147,13 @@ def sample_latents(
     Guidance is classifier-free (Ho and Salimans 2022, arXiv:2207.12598, eq. 6, scale = 1 + w). ``generator``
     is for schedulers whose steps add noise; ``between`` is called before each step and may raise to end it.
     """
-    latents = noise * scheduler.init_noise_sigma
+    latents = noise * getattr(scheduler, "init_noise_sigma", 1.0)
     unasked, extra = guidance.unasked, _extra(scheduler, generator)
     text = guidance.asked if unasked is None else TextEmbedding.cat([unasked, guidance.asked])
     sizes = whole_picture(noise.shape[2] * family.latent_factor, noise.shape[3] * family.latent_factor)
     for time_ in scheduler.timesteps:
         between()
-        given = scheduler.scale_model_input(latents, time_)
+        given = _scaled(scheduler, latents, time_)
         given = given if unasked is None else torch.cat([given, given])
         times = time_.to(noise.device).expand(len(given))
         estimate = family.predict(given, times, text, sizes.expand(len(given), -1)).float()
@@ -163,6 +167,37 @@ def sample_latents(
 def whole_picture(height: int, width: int) -> Tensor:
     """Return the sizes (1, 6) of a picture that is drawn as large as it is, with nothing cut off."""
     return torch.tensor([[height, width, 0, 0, height, width]])
+
+
+def latent_shape(prompt: Prompt, family: Family) -> torch.Size:
+    """Return the shape of a prompt's latents (1, C, h, w)."""
+    factor = family.latent_factor
+    return torch.Size([1, family.latent_channels, prompt.height // factor, prompt.width // factor])
+
+
+def ready_scheduler(prompt: Prompt, family: Family, *, default: str) -> Any:
+    """Return the scheduler that draws a prompt, set to its times; ``default`` is the sampler of the settings.
+
+    Flow matching is always sampled with Euler's method, at times that can depend on the size.
+
+    Raises:
+        ConfigError: the sampler is unknown.
+    """
+    process: Any = family.process
+    if process.prediction == "flow_prediction":
+        return flow_scheduler(process.timetable(prompt.steps, latent_shape(prompt, family)))
+    scheduler = new_scheduler(prompt.sampler or default, process)
+    scheduler.set_timesteps(prompt.steps)
+    return scheduler
+
+
+def flow_scheduler(sigmas: Tensor) -> Any:
+    """Return diffusers' Euler sampler of flow matching, set to ``sigmas`` (steps,)."""
+    from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
+
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=1.0)  # the sigmas are shifted already
+    scheduler.set_timesteps(sigmas=sigmas.tolist())
+    return scheduler
 
 
 def new_scheduler(name: str, process: Any) -> Any:
@@ -212,6 +247,13 @@ def to_image(pixels: Tensor) -> Image.Image:
     """Return a picture of pixels (3, H, W) in [-1, 1]."""
     levels = ((pixels.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     return Image.fromarray(levels.permute(1, 2, 0).cpu().numpy())
+
+
+def _scaled(scheduler: Any, latents: Tensor, time_: Tensor) -> Tensor:
+    """Return what the denoiser is given of latents; diffusers' sampler of flow matching changes nothing."""
+    if not hasattr(scheduler, "scale_model_input"):
+        return latents
+    return scheduler.scale_model_input(latents, time_)
 
 
 def _extra(scheduler: Any, generator: torch.Generator) -> dict[str, Any]:

@@ -39,6 +39,7 @@ PLACE_SETTINGS = (
     "caption_separator",
     "secondary_separator",
     "enable_wildcard",
+    "weighted_captions",
     "caption_prefix",
     "caption_suffix",
     "resolution",

@@ -32,6 +32,7 @@ def settings_for(folder, **changes):
         "clip_l_path": None,
         "clip_g_path": None,
         "t5xxl_path": None,
+        "weighted_captions": False,
         "network_dim": 4,
         "alpha": 2.0,
         "network_dropout": 0.0,

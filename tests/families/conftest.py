@@ -33,6 +33,7 @@ def settings_for(folder, **changes):
         "clip_l_path": None,
         "clip_g_path": None,
         "t5xxl_path": None,
+        "weighted_captions": False,
     }
     return SimpleNamespace(**({"clip_layers_skipped": 1} | values | changes))
 

@@ -47,6 +47,7 @@ def opened(request):
         clip_l_path=None,
         clip_g_path=None,
         t5xxl_path=None,
+        weighted_captions=False,
         clip_layers_skipped=1,
         network_dim=4,
         alpha=2.0,

@@ -137,6 +137,7 @@ def quick_family(tiny_sd15):  # noqa: C901 - a stand-in of many small methods
         v_parameterization=False,
         v_pred_like_loss=0.0,
         max_token_length=75,
+        weighted_captions=False,
         clip_layers_skipped=1,
     )
     family = open_family(wanted)

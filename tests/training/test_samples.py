@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers import FluxPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers.loaders.lora_conversion_utils import _convert_kohya_flux_lora_to_diffusers
 
 from lora_widgets.adapters.attach import attach
 from lora_widgets.adapters.keys import read_lora_file
@@ -64,6 +65,59 @@ def theirs(config, file, prompt, process, *, lora):
         latents=torch.randn(shape, generator=torch.Generator().manual_seed(SEED)),
         output_type="pt",
     ).images[0]
+
+
+def theirs_of_flux(config, file, prompt, *, lora):
+    """Draw with diffusers' pipeline of Flux; the negative prompt is followed by running the model twice."""
+    pipeline = FluxPipeline.from_pretrained(config.pretrained_model_name_or_path)
+    pipeline.set_progress_bar_config(disable=True)
+    if lora:
+        pipeline.load_lora_weights(in_diffusers_names(read_lora_file(file)[0]))
+    shape = (1, 16, prompt.height // 8, prompt.width // 8)
+    noise = torch.randn(shape, generator=torch.Generator().manual_seed(SEED))
+    return pipeline(
+        prompt.text,
+        negative_prompt=prompt.negative,
+        num_inference_steps=prompt.steps,
+        guidance_scale=prompt.guidance,
+        true_cfg_scale=prompt.scale,
+        height=prompt.height,
+        width=prompt.width,
+        latents=FluxPipeline._pack_latents(noise, *shape),
+        max_sequence_length=config.t5xxl_max_token_length,
+        output_type="pt",
+    ).images[0]
+
+
+def in_diffusers_names(tensors):
+    """Convert as diffusers does, but for ``linear1``: it knows the width of the real model only."""
+    stacked = {name: tensor for name, tensor in tensors.items() if "_linear1." in name}
+    found = _convert_kohya_flux_lora_to_diffusers({k: t for k, t in tensors.items() if k not in stacked})
+    for key in [key for key in stacked if key.endswith("lora_down.weight")]:
+        name = key.removesuffix(".lora_down.weight")
+        down, up = stacked[key], stacked[f"{name}.lora_up.weight"]
+        scale, width = stacked[f"{name}.alpha"] / len(down), len(up) // 7
+        block = f"transformer.single_transformer_blocks.{name.split('_')[4]}"
+        parts = ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp")
+        for part, rows in zip(parts, up.split([width, width, width, 4 * width]), strict=True):
+            found |= {
+                f"{block}.{part}.lora_A.weight": down * scale,
+                f"{block}.{part}.lora_B.weight": rows.contiguous(),
+            }
+    return found
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+@pytest.mark.filterwarnings("ignore")
+def test_diffusers_draws_the_same_picture_of_flux_from_the_saved_file(config_of, scale):
+    config = config_of("Flux", resolution=128, max_bucket_reso=128, t5xxl_max_token_length=32)
+    file = strong(config)
+    prompt = Prompt("a thing, red dot", 96, 64, negative="blue", steps=8, scale=scale, guidance=2.0)
+    picture, _ = ours(config, file, prompt)
+    with_lora = theirs_of_flux(config, file, prompt, lora=True)
+    without = theirs_of_flux(config, file, prompt, lora=False)
+    assert (picture - with_lora).abs().max() < 1e-3
+    assert (picture - without).abs().max() > 1e-2
 
 
 @pytest.mark.parametrize("family", PIPELINES)

@@ -115,6 +115,12 @@ def test_every_group_has_a_setting_that_is_always_visible():
 IDLE_MODES = [
     ("lr_warmup_ratio", {"lr_scheduler": "constant", "lr_warmup_ratio": 0.1}, {"lr_scheduler": "cosine"}),
     ("lr_warmup_steps", {"lr_scheduler": "constant", "lr_warmup_steps": 9}, {"lr_scheduler": "cosine"}),
+    ("lr_warmup_ratio", {"optimizer_type": "Adafactor"}, {"optimizer_args": "relative_step=False"}),
+    (
+        "lr_warmup_steps",
+        {"optimizer_type": "Adafactor", "lr_warmup_steps": 9},
+        {"optimizer_args": "relative_step=False"},
+    ),
     ("lr_warmup_ratio", {"lr_warmup_steps": 10}, {"lr_warmup_steps": 0}),
     ("max_train_epochs", {"max_train_steps": 100, "max_train_epochs": 7}, {"max_train_steps": 0}),
     ("weight_decay", {"optimizer_args": "weight_decay=0.2"}, {"optimizer_args": None}),

@@ -120,6 +120,31 @@ def all_tags_dropped(now: Situation) -> Advice | None:
     )
 
 
+@rule(Severity.ERROR, "weighted_captions", "model_type")
+def weights_of_flow_model(now: Situation) -> Advice | None:
+    """Flux and SD3 were not made to be led by scaled states."""
+    config = now.config
+    if not config.weighted_captions or FAMILIES[config.model_type].predicts != "velocity":
+        return None
+    return Advice(
+        f"`weighted_captions` is on, but {config.model_type} knows no weights of words: they are for SD1.5 "
+        "and SDXL.",
+        "Turn `weighted_captions` off.",
+        change(weighted_captions=False),
+    )
+
+
+@rule(Severity.NOTE, "weighted_captions", "shuffle_caption", "caption_tag_dropout_rate")
+def weights_and_moving_tags(now: Situation) -> Advice | None:
+    """Tags move one by one, and brackets with them."""
+    if not (now.config.weighted_captions and _tags_move(now)):
+        return None
+    return Advice(
+        "`weighted_captions` is on, but tags move or drop: brackets around several tags come apart.",
+        "Give each tag brackets of its own, as in (red:1.2), (cat:1.2).",
+    )
+
+
 @rule(Severity.WARNING, "max_token_length")
 def captions_cut(now: Situation) -> Advice | None:
     """What is cut off is never learned."""

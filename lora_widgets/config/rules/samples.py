@@ -151,6 +151,20 @@ def embedded_guidance_without_effect(now: Situation) -> Advice | None:
 
 
 @rule(Severity.NOTE, "sample_prompts", "model_type")
+def sampler_without_effect(now: Situation) -> Advice | None:
+    """Flow matching has a sampler of its own."""
+    if FAMILIES[now.config.model_type].predicts != "velocity":
+        return None
+    places = [prompt.place for prompt in _prompts(now) if "sampler" in prompt.says]
+    if not places:
+        return None
+    return Advice(
+        f"`sample_prompts` chooses a sampler with --ss ({_some(places)}); it does nothing in "
+        f"{now.config.model_type}, which is always drawn with the sampler of flow matching."
+    )
+
+
+@rule(Severity.NOTE, "sample_prompts", "model_type")
 def negative_prompt_without_effect(now: Situation) -> Advice | None:
     """Without guidance, the negative prompt is not read."""
     prompts = _prompts(now)
@@ -186,6 +200,8 @@ def samples_never_come(now: Situation) -> Advice | None:
 def sampler_package(now: Situation) -> Advice | None:
     """One sampler needs a package of its own."""
     own = now.config.sample_sampler
+    if FAMILIES[now.config.model_type].predicts == "velocity":
+        return None
     for prompt in _prompts(now):
         name = str(prompt.says.get("sampler", own))
         package = SAMPLERS[name].package if name in SAMPLERS else ""
