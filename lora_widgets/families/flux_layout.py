@@ -26,7 +26,6 @@ LAYOUT = (
     "tokenizer_2"
 )
 _TRANSFORMER = "transformer"
-_FOLDERS = ("vae", "text_encoder", "text_encoder_2")
 _IN_FILE = {
     "vae": OwnFile("vae_path", "VAE", "vae.", native_names.vae),
     "text_encoder": OwnFile(

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from lora_widgets.errors import ModelError
 from lora_widgets.families.native_names import Rename
