@@ -183,10 +183,11 @@ def sigmas_by_size(steps: int, shape: torch.Size) -> Tensor:
 def twice_shifted_sigmas(steps: int, shift: float) -> Tensor:
     """Return the sigmas (steps,) at which diffusers' SD3 pipeline draws.
 
-    Its scheduler shifts the ends of the schedule first and then all between them again.
+    Its scheduler shifts the ends of the schedule first and then all between them again. In float64 as there,
+    for denoisers can make much of the last bit of a time.
     """
     last = shifted(torch.tensor(1 / NUM_TIMES), shift).item()
-    return shifted(torch.linspace(1, last, steps), shift)
+    return shifted(torch.linspace(1, last, steps, dtype=torch.float64), shift).float()
 
 
 def sigma_table(shift: float) -> Tensor:
