@@ -157,7 +157,8 @@ def _folder_part(model: Source, name: str) -> FolderPart:
 def _of_setting(config: Any, part: str, model_config: Mapping[str, Any]) -> PartPlace | None:
     """Return the part a setting of its own names, None without; a file is built like the model's part."""
     inside = _IN_FILE[part]
-    value = getattr(config, inside.setting)
+    values = {"vae": config.vae_path, "text_encoder": config.clip_l_path, "text_encoder_2": config.t5xxl_path}
+    value = values[part]
     if not value:
         return None
     file = find_weight_file(inside.setting, value)
