@@ -50,7 +50,8 @@ class FlowProcess:
         timetable: Timetable,
         can_be_perturbed: bool,
     ) -> None:
-        self._sampler, self._weight_of, self._output = sampler, weight_of, output
+        self._sampler, self._weight_of = sampler, weight_of
+        self._output: Output = output
         self.timetable, self.can_be_perturbed = timetable, can_be_perturbed
 
     def sample_times(self, shape: torch.Size, generator: torch.Generator, *, within: range) -> Tensor:

@@ -185,6 +185,7 @@ class Flux:
             "ss_base_model_version": "flux1",
             "ss_v2": "False",
             "ss_clip_skip": "None",  # not that of the settings, which SD1.5 alone reads
+            "ss_max_token_length": "None",  # nor that, which is not T5's
             "ss_apply_t5_attn_mask": str(self._t5_is_masked),
             "modelspec.encoder_layer": "1",
             "modelspec.architecture": f"flux-1-{'dev' if self._is_dev else 'schnell'}/lora",

@@ -71,8 +71,8 @@ def t5(shapes: Shapes, _config: Mapping[str, Any]) -> Names:
     """Return the places of T5's encoder, in its own file or a base model's; its embedding has two names."""
     found = _first_below(shapes, _T5_PREFIXES)
     names = "shared.weight", "encoder.embed_tokens.weight"
-    embedding = next((found[name] for name in names if name in found), None)
-    return found if embedding is None else found | dict.fromkeys(names, embedding)
+    embeddings = [found[name] for name in names if name in found]
+    return {**found, **{name: piece for piece in embeddings[:1] for name in names}}
 
 
 def flux_transformer(shapes: Shapes, _config: Mapping[str, Any]) -> Names:

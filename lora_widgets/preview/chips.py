@@ -3,6 +3,7 @@
 import html
 from collections.abc import Callable, Sequence
 
+from lora_widgets.catalog.families import FAMILIES
 from lora_widgets.config.caption_weights import words_of
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.data.tokens import Chip, chips, find_tokenizer
@@ -12,7 +13,12 @@ Tokenize = Callable[[str], Sequence[Chip]]
 
 
 def tokenizing(config: TrainingConfig) -> Tokenize | None:
-    """Return what divides captions into the tokens of the base model; None where they are not known here."""
+    """Return what divides captions into the tokens of the base model; None where they are not known here.
+
+    Of the families with T5 they are not: the tokens of CLIP, which pools what it reads, say little there.
+    """
+    if FAMILIES[config.model_type].predicts == "velocity":
+        return None
     tokenizer = find_tokenizer(config.pretrained_model_name_or_path, config.tokenizer_path)
     if tokenizer is None:
         return None

@@ -39,9 +39,9 @@ def make_config(tiny_sd15, tiny_dataset, tmp_path):
 
 
 @pytest.fixture
-def config_of(make_config, tiny_sdxl, tiny_flux):
+def config_of(make_config, tiny_sdxl, tiny_flux, tiny_sd3):
     """Return a function that makes a quick configuration for a family, with changes."""
-    folders = {"SDXL": str(tiny_sdxl), "Flux": str(tiny_flux)}
+    folders = {"SDXL": str(tiny_sdxl), "Flux": str(tiny_flux), "SD3": str(tiny_sd3)}
 
     def make(family, **changes):
         own = (

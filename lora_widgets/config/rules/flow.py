@@ -111,6 +111,24 @@ def large_batch_of_flux(now: Situation) -> Advice | None:
     )
 
 
+@rule(Severity.ERROR, "resolution", "enable_bucket", "model_type")
+def sides_without_patches(now: Situation) -> Advice | None:
+    """The transformer reads patches of 2 by 2 latents; buckets see to it, and without them nothing does."""
+    config, multiple = now.config, FAMILIES[now.config.model_type].samples.side_multiple
+    sides = config.resolution_size
+    if config.enable_bucket or not _is_flow(now) or all(side % multiple == 0 for side in sides):
+        return None
+    fitted = [max(64, side - side % multiple) for side in sides]
+    value = str(fitted[0]) if len(set(fitted)) == 1 else ",".join(map(str, fitted))
+    return Advice(
+        f"`resolution` is {config.resolution} and `enable_bucket` is off, but {config.model_type} needs "
+        f"sides that are multiples of {multiple}.",
+        f"Set `resolution` to {value}, or turn buckets on.",
+        change(resolution=value),
+        (change(enable_bucket=True),),
+    )
+
+
 def _is_flow(now: Situation) -> bool:
     return FAMILIES[now.config.model_type].predicts == "velocity"
 
