@@ -1,4 +1,4 @@
-"""Optimizers that average their weights: drawn and saved is the average, which training never sees."""
+"""Optimizers that average their weights: what is drawn and saved is the average, and training never sees it."""
 
 import pytest
 import torch
