@@ -45,7 +45,7 @@ class SD3:
         self._t5_tokens: int = config.t5xxl_max_token_length or T5_TOKENS
         self._t5_is_masked = bool(config.apply_t5_attn_mask)
         self.process = sd3_process(config, shift=self._layout.scheduler_config.get("shift", 3.0))
-        self.notes = _notes(self._layout)
+        self.notes = _notes(self._layout, t5_tokens=self._t5_tokens)
         vae = self._layout.vae.config
         self.latent_channels: int = vae.get("latent_channels", 16)
         self.latent_factor: int = 2 ** (len(vae["block_out_channels"]) - 1)
@@ -235,10 +235,16 @@ class SD3:
         return states * mask.to(states)[:, :, None]  # the transformer itself takes no mask
 
 
-def _notes(layout: Layout) -> tuple[str, ...]:
-    if layout.t5 is not None:
-        return ()
-    return (
-        f"The base model in {layout.transformer.place} comes without T5, so captions are read by the two "
-        "CLIPs alone. Set `t5xxl_path` to a file with T5-XXL to train with it.",
-    )
+def _notes(layout: Layout, *, t5_tokens: int) -> tuple[str, ...]:
+    """Say what the model lacks, and where the settings ask for what it was not trained with."""
+    if layout.t5 is None:
+        return (
+            f"The base model in {layout.transformer.place} comes without T5, so captions are read by the two "
+            "CLIPs alone. Set `t5xxl_path` to a file with T5-XXL to train with it.",
+        )
+    if t5_tokens > T5_TOKENS:
+        return (
+            f"`t5xxl_max_token_length` is {t5_tokens}, but the base model was trained with {T5_TOKENS} tokens "
+            "of T5. Leave it empty to use as many.",
+        )
+    return ()

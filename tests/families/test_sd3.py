@@ -69,6 +69,12 @@ def test_captions_of_t5_are_as_long_as_the_model_was_trained_with_unless_set(ope
             assert family.encode_text(["a cat"], skip=1).hidden.shape == (1, 77 + length, 96)
 
 
+def test_longer_captions_than_the_model_was_trained_with_are_told(open_tiny_sd3):
+    (note,) = open_tiny_sd3(t5xxl_max_token_length=512).notes
+    assert "is 512, but the base model was trained with 256 tokens of T5" in note
+    assert open_tiny_sd3(t5xxl_max_token_length=256).notes == ()
+
+
 def test_a_mask_leaves_zeros_where_t5_has_padding(open_tiny_sd3, sd3):
     family = open_tiny_sd3(apply_t5_attn_mask=True)
     lend_text_encoders(sd3, family)
