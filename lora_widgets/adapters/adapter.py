@@ -46,9 +46,16 @@ class Adapter:
             if was_in_place:
                 self.put_in_place()
 
+    def named_parameters_of(self) -> dict[str, dict[str, nn.Parameter]]:
+        """Return what the optimizer updates, by component and then by name, such as "... .lora_up"."""
+        return {
+            name: {f"{m.name}.{key}": p for m in group for key, p in m.named_parameters()}
+            for name, group in self._modules.items()
+        }
+
     def parameters_of(self) -> dict[str, list[nn.Parameter]]:
         """Return what the optimizer updates, by component."""
-        return {name: [p for m in group for p in m.parameters()] for name, group in self._modules.items()}
+        return {name: list(named.values()) for name, named in self.named_parameters_of().items()}
 
     def counts(self) -> dict[str, int]:
         """Return how many modules are adapted, by component."""

@@ -6,6 +6,7 @@ With ``--dataset [REPORT.html]`` it also writes a page that shows what the model
 import argparse
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TextIO
 
 from lora_widgets.commands.dataset_report import write_dataset_report
@@ -16,6 +17,7 @@ from lora_widgets.config.steps import StepPlan
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.config.weight_facts import weight_facts
 from lora_widgets.data.facts import facts_for
+from lora_widgets.data.prompt_file import look_up_prompts
 from lora_widgets.errors import DatasetError
 
 INDENT = " " * 10
@@ -73,9 +75,13 @@ def verdict(findings: Sequence[Finding]) -> str:
 
 def _facts(config: TrainingConfig) -> tuple[Facts, list[Finding]]:
     files, damaged = weight_facts(dict(config))
+    known = Facts(
+        free_memory_bytes=free_memory_bytes(),
+        files=files,
+        prompt_file=look_up_prompts(config.sample_prompts),
+    )
     try:
-        facts = facts_for(config).facts
-        return Facts(dataset=facts, free_memory_bytes=free_memory_bytes(), files=files), [*damaged]
+        return replace(known, dataset=facts_for(config).facts), [*damaged]
     except DatasetError as error:
         unusable = Finding(Severity.ERROR, ("train_data_dir",), str(error), "")
-        return Facts(files=files), [*damaged, unusable]
+        return known, [*damaged, unusable]

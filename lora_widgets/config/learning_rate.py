@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import AfterValidator, BeforeValidator, Field
 
 from lora_widgets.catalog.lr_schedules import LR_SCHEDULES, ScheduleShape, schedules_reading
-from lora_widgets.catalog.optimizers import OPTIMIZERS
+from lora_widgets.catalog.optimizers import OPTIMIZERS, OptimizerRow
 from lora_widgets.config.arguments import arguments_text, parse_arguments
 from lora_widgets.config.fields import OneOf, OnlyWhen, Ui
 from lora_widgets.config.section import Section
@@ -31,6 +31,18 @@ class LearningRate(Section, tab=Tab.LEARNING_RATE, group="Learning rate"):
     text_encoder_lr: Annotated[float, Field(ge=0, le=100), Ui("Text encoder rate")] = 1e-4
     """Learning rate of the text encoder's adapter; 0 leaves it untrained. At most half of unet_lr is
     usual."""
+
+    loraplus_lr_ratio: Annotated[float, Field(gt=0, le=1000), Ui("LoRA+ ratio")] = 1.0
+    """How many times faster the second matrix of each pair, lora_up, learns (LoRA+, arXiv:2402.12354). More
+    learns faster and breaks more easily; 1 turns it off, usual are 4 to 16."""
+
+    loraplus_unet_lr_ratio: Annotated[float | None, Field(gt=0, le=1000), Ui("LoRA+ ratio, UNet")] = None
+    """LoRA+ ratio of the picture model's adapter. Leave it empty for loraplus_lr_ratio."""
+
+    loraplus_text_encoder_lr_ratio: Annotated[
+        float | None, Field(gt=0, le=1000), Ui("LoRA+ ratio, text encoder")
+    ] = None
+    """LoRA+ ratio of the text encoder's adapter. Leave it empty for loraplus_lr_ratio."""
 
     lr_scheduler: Annotated[str, OneOf(LR_SCHEDULES), Ui("Schedule")] = "cosine"
     """How the rates change from the first step to the last."""
@@ -96,6 +108,16 @@ class LearningRate(Section, tab=Tab.LEARNING_RATE, group="Learning rate"):
         return self.text_encoder_lr > 0
 
     @property
+    def loraplus_ratios(self) -> dict[str, float]:
+        """The LoRA+ ratios that act, by the name of the rate that they multiply; 1 is none."""
+        ratios = {
+            "unet": self.loraplus_unet_lr_ratio or self.loraplus_lr_ratio,
+            "text_encoder": self.loraplus_text_encoder_lr_ratio or self.loraplus_lr_ratio,
+        }
+        trained = {"unet": self.trains_unet, "text_encoder": self.trains_text_encoder}
+        return {name: ratio for name, ratio in ratios.items() if trained[name] and ratio != 1.0}
+
+    @property
     def lr_scheduler_arguments(self) -> dict[str, object]:
         """The further arguments of the schedule, parsed."""
         return parse_arguments(self.lr_scheduler_args)
@@ -151,6 +173,22 @@ class Optimizer(Section, tab=Tab.LEARNING_RATE, group="Optimizer"):
     """Further arguments of the optimizer, as name=value or JSON: betas=0.9,0.99 eps=1e-6."""
 
     @property
+    def optimizer(self) -> OptimizerRow:
+        """What the catalog says about the optimizer."""
+        return OPTIMIZERS[self.optimizer_type]
+
+    @property
     def optimizer_arguments(self) -> dict[str, object]:
         """The further arguments of the optimizer, parsed."""
         return parse_arguments(self.optimizer_args)
+
+    @property
+    def optimizer_values(self) -> dict[str, object]:
+        """All arguments of the optimizer beside its rates: the further ones win over the weight decay."""
+        return {**self.optimizer.defaults, "weight_decay": self.weight_decay, **self.optimizer_arguments}
+
+    @property
+    def steps_itself(self) -> bool:
+        """Whether the optimizer decides its steps alone, so that neither rates nor schedule act."""
+        relative = self.optimizer.relative
+        return bool(relative and self.optimizer_values[relative])

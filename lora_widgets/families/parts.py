@@ -107,6 +107,8 @@ class FilePart:
         for name, buffer in list(model.named_buffers()):  # computed ones, which no file holds
             if buffer.device != torch.device(device):
                 _put(model, name, buffer, device=device, dtype=buffer.dtype)
+        if _is_of_transformers(kind):  # of two names for one tensor each got its own
+            model.tie_weights()  # pyright: ignore[reportCallIssue]
         return model.requires_grad_(requires_grad=False).eval()
 
     def _places(self, model: nn.Module) -> Names:

@@ -15,7 +15,7 @@ from lora_widgets.events import Event, Notice, PhaseProgress, Started
 from lora_widgets.training.caching import cache_latents, cache_text
 from lora_widgets.training.control import Control
 from lora_widgets.training.metadata import RunFacts
-from lora_widgets.training.optimizers import base_rates, build_optimizer
+from lora_widgets.training.optimizers import build_optimizer, load_optimizer
 from lora_widgets.training.plan import Plan
 from lora_widgets.training.precision import Precision, precision_of
 from lora_widgets.training.randomness import generator_for
@@ -93,7 +93,7 @@ def prepare(plan: Plan, control: Control) -> Generator[Event, None, Job]:
     if plan.start_values:
         tensors, source = plan.start_values
         yield from (Notice("warning", note) for note in adapter.load_tensors(tensors, source=source))
-    optimizer = build_optimizer(config, adapter.parameters_of(), rates=base_rates(config))
+    optimizer = build_optimizer(config, adapter.named_parameters_of())
     studio = Studio(
         family=family,
         adapter=adapter,
@@ -172,7 +172,8 @@ def _go_on(job: Job) -> None:
     """Load the state of a resumed run."""
     if not (saved := job.plan.resumed):
         return
-    job.adapter.load_tensors(saved.adapter, source=str(saved.source))
-    job.optimizer.load_state_dict(saved.optimizer)
+    source = str(saved.source)
+    job.adapter.load_tensors(saved.adapter, source=source)
+    load_optimizer(job.optimizer, saved.optimizer, job.plan.config, source=source)
     job.scaler.load_state_dict(saved.scaler)
     job.step, job.weights, job.states = saved.progress.step, saved.progress.weights, saved.progress.states

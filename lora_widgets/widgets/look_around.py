@@ -21,11 +21,13 @@ from lora_widgets.config.setup import DEMO
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.config.weight_facts import weight_facts
 from lora_widgets.config.weight_headers import is_weight_file
+from lora_widgets.data.prompt_file import look_up_prompts
 from lora_widgets.errors import DatasetError
 from lora_widgets.widgets.known_pictures import SCAN_SETTINGS, KnownPictures
 
 FOLDER = "train_data_dir"
 OUTPUT = "output_dir"
+PROMPTS = "sample_prompts"
 BASE_MODEL = "pretrained_model_name_or_path"
 PLACE_SETTINGS = (
     BASE_MODEL,
@@ -37,6 +39,7 @@ PLACE_SETTINGS = (
     "caption_separator",
     "secondary_separator",
     "enable_wildcard",
+    "weighted_captions",
     "caption_prefix",
     "caption_suffix",
     "resolution",
@@ -54,7 +57,7 @@ PLACE_SETTINGS = (
 MADE_BY_THE_RUN = (OUTPUT, "logging_dir", "cache_dir")
 _PATHS = tuple(spec for spec in fields(TrainingConfig) if spec.path)
 LOOKED_AT = tuple(
-    dict.fromkeys((*SCAN_SETTINGS, *PLACE_SETTINGS, *(spec.name for spec in _PATHS), "model_type"))
+    dict.fromkeys((*SCAN_SETTINGS, *PLACE_SETTINGS, *(spec.name for spec in _PATHS), PROMPTS, "model_type"))
 )
 """All settings on which the result of a look depends."""
 
@@ -81,6 +84,8 @@ class Seen:
         facts = replace(facts, files=files)
         if OUTPUT in names:
             facts = replace(facts, taken_names=frozenset())
+        if PROMPTS in names:
+            facts = replace(facts, prompt_file=None)
         if names & {FOLDER, "dataset_config"}:
             return Seen(replace(facts, dataset=None))
         return replace(self, facts=facts)
@@ -124,6 +129,7 @@ def look(values: Mapping[str, object], pictures: KnownPictures) -> Seen:
         missing_packages=missing_packages(),
         taken_names=taken_names(str(values.get(OUTPUT) or "")),
         free_memory_bytes=free_memory_bytes(),
+        prompt_file=look_up_prompts(str(values.get(PROMPTS) or "")),
     )
     return replace(seen, facts=facts, findings=(*seen.findings, *damaged))
 

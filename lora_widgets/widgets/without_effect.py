@@ -30,6 +30,11 @@ IDLE = (
         lambda config: not LR_SCHEDULES[config.lr_scheduler].warms_up,
         "this schedule has no warm-up",
     ),
+    Idle(
+        ("lr_warmup_ratio", "lr_warmup_steps"),
+        lambda config: config.steps_itself,
+        "the optimizer decides its steps itself",
+    ),
     Idle(("lr_warmup_ratio",), lambda config: config.lr_warmup_steps > 0, "{lr_warmup_steps} in steps wins"),
     Idle(("max_train_epochs",), lambda config: config.max_train_steps > 0, "{max_train_steps} decides"),
     Idle(

@@ -6,13 +6,17 @@ import pytest
 import torch
 
 from lora_widgets.adapters.attach import attach
+from lora_widgets.config.noise import FlowMatching
 from lora_widgets.families.family import open_family
+
+FAMILIES = {"sdxl": "SDXL", "flux": "Flux", "sd3": "SD3", "sd": "SD1.5"}
+"""By the words in the names of the folders."""
 
 
 def settings_for(folder, **changes):
     """Return the settings a family and an adapter read."""
     values = {
-        "model_type": "SDXL" if "sdxl" in folder.name else "SD1.5",
+        "model_type": next(name for word, name in FAMILIES.items() if word in folder.name),
         "pretrained_model_name_or_path": str(folder),
         "vae_path": None,
         "model_config_path": None,
@@ -22,6 +26,13 @@ def settings_for(folder, **changes):
         "v_parameterization": False,
         "v_pred_like_loss": 0.0,
         "max_token_length": 75,
+        **FlowMatching().model_dump(),
+        "t5xxl_max_token_length": 64,
+        "apply_t5_attn_mask": False,
+        "clip_l_path": None,
+        "clip_g_path": None,
+        "t5xxl_path": None,
+        "weighted_captions": False,
         "network_dim": 4,
         "alpha": 2.0,
         "network_dropout": 0.0,

@@ -7,13 +7,17 @@ import torch
 from safetensors.torch import save_file
 from tiny import make_tiny_file, tiny_tensors
 
+from lora_widgets.config.noise import FlowMatching
 from lora_widgets.families.family import open_family
+
+FAMILIES = {"sdxl": "SDXL", "flux": "Flux", "sd3": "SD3", "sd": "SD1.5"}
+"""By the words in the names of the folders."""
 
 
 def settings_for(folder, **changes):
     """Return the settings a family reads."""
     values = {
-        "model_type": "SDXL" if "sdxl" in folder.name else "SD1.5",
+        "model_type": next(name for word, name in FAMILIES.items() if word in folder.name),
         "pretrained_model_name_or_path": str(folder),
         "vae_path": None,
         "model_config_path": None,
@@ -23,6 +27,13 @@ def settings_for(folder, **changes):
         "v_parameterization": False,
         "v_pred_like_loss": 0.0,
         "max_token_length": 75,
+        **FlowMatching().model_dump(),
+        "t5xxl_max_token_length": 64,
+        "apply_t5_attn_mask": False,
+        "clip_l_path": None,
+        "clip_g_path": None,
+        "t5xxl_path": None,
+        "weighted_captions": False,
     }
     return SimpleNamespace(**({"clip_layers_skipped": 1} | values | changes))
 
@@ -39,6 +50,12 @@ def open_tiny_sdxl(tiny_sdxl):
     return lambda **changes: open_family(settings_for(tiny_sdxl, **changes))
 
 
+@pytest.fixture
+def open_tiny_sd3(tiny_sd3):
+    """Open the tiny SD3 with changed settings."""
+    return lambda **changes: open_family(settings_for(tiny_sd3, **changes))
+
+
 @pytest.fixture(scope="package")
 def sd15(tiny_sd15):
     """Return the tiny model with every part loaded."""
@@ -49,6 +66,24 @@ def sd15(tiny_sd15):
 def sdxl(tiny_sdxl):
     """Return the tiny SDXL with every part loaded."""
     return with_all_parts(open_family(settings_for(tiny_sdxl)))
+
+
+@pytest.fixture(scope="package")
+def sd3(tiny_sd3):
+    """Return the tiny SD3 with every part loaded."""
+    return with_all_parts(open_family(settings_for(tiny_sd3)))
+
+
+@pytest.fixture
+def open_tiny_flux(tiny_flux):
+    """Open the tiny Flux with changed settings."""
+    return lambda **changes: open_family(settings_for(tiny_flux, **changes))
+
+
+@pytest.fixture(scope="package")
+def flux(tiny_flux):
+    """Return the tiny Flux dev with every part loaded."""
+    return with_all_parts(open_family(settings_for(tiny_flux)))
 
 
 def with_all_parts(family):

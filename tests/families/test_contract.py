@@ -8,25 +8,31 @@ import torch
 from lora_widgets.adapters.attach import attach
 from lora_widgets.adapters.keys import read_lora_file
 from lora_widgets.catalog.families import FAMILIES
-from lora_widgets.config.noise import NoiseAndLoss
+from lora_widgets.config.noise import FlowMatching, NoiseAndLoss
 from lora_widgets.families.family import open_family
 from lora_widgets.training.export import write_weights
 from lora_widgets.training.loss import Draw, diffusion_loss
 
-TINY = {"SD1.5": "tiny_sd15", "SDXL": "tiny_sdxl"}
+TINY = {
+    "tiny_sd15": "SD1.5",
+    "tiny_sdxl": "SDXL",
+    "tiny_flux": "Flux",
+    "tiny_sd3": "SD3",
+    "tiny_sd35": "SD3",
+}
 SIZES = torch.tensor([[64, 64, 0, 0, 64, 64], [300, 200, 0, 10, 64, 64]])
 
 
 def test_every_active_family_is_here():
-    assert set(TINY) == {name for name, row in FAMILIES.items() if row.active}
+    assert set(TINY.values()) == {name for name, row in FAMILIES.items() if row.active}
 
 
 @pytest.fixture(params=TINY)
 def opened(request):
     """Return a family with every part loaded, and its settings."""
     settings = SimpleNamespace(
-        model_type=request.param,
-        pretrained_model_name_or_path=str(request.getfixturevalue(TINY[request.param])),
+        model_type=TINY[request.param],
+        pretrained_model_name_or_path=str(request.getfixturevalue(request.param)),
         vae_path=None,
         model_config_path=None,
         tokenizer_path=None,
@@ -35,6 +41,13 @@ def opened(request):
         v_parameterization=False,
         v_pred_like_loss=0.0,
         max_token_length=75,
+        **FlowMatching().model_dump(),
+        t5xxl_max_token_length=16,
+        apply_t5_attn_mask=False,
+        clip_l_path=None,
+        clip_g_path=None,
+        t5xxl_path=None,
+        weighted_captions=False,
         clip_layers_skipped=1,
         network_dim=4,
         alpha=2.0,

@@ -49,7 +49,7 @@ def test_a_missing_path_is_an_error_of_its_field():
 
 
 def test_a_choice_that_is_not_active_is_an_error_of_its_field():
-    assert "not active yet" in views_of(model_type="Flux")["model_type"].error
+    assert "not active yet" in views_of(save_model_as="ckpt")["save_model_as"].error
 
 
 def test_settings_that_do_not_go_together_are_no_error_of_a_field_but_stay_usable():
@@ -115,6 +115,12 @@ def test_every_group_has_a_setting_that_is_always_visible():
 IDLE_MODES = [
     ("lr_warmup_ratio", {"lr_scheduler": "constant", "lr_warmup_ratio": 0.1}, {"lr_scheduler": "cosine"}),
     ("lr_warmup_steps", {"lr_scheduler": "constant", "lr_warmup_steps": 9}, {"lr_scheduler": "cosine"}),
+    ("lr_warmup_ratio", {"optimizer_type": "Adafactor"}, {"optimizer_args": "relative_step=False"}),
+    (
+        "lr_warmup_steps",
+        {"optimizer_type": "Adafactor", "lr_warmup_steps": 9},
+        {"optimizer_args": "relative_step=False"},
+    ),
     ("lr_warmup_ratio", {"lr_warmup_steps": 10}, {"lr_warmup_steps": 0}),
     ("max_train_epochs", {"max_train_steps": 100, "max_train_epochs": 7}, {"max_train_steps": 0}),
     ("weight_decay", {"optimizer_args": "weight_decay=0.2"}, {"optimizer_args": None}),
