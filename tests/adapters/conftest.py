@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from lora_widgets.adapters.attach import attach
+from lora_widgets.catalog.families import FAMILIES
 from lora_widgets.families.family import open_family
 
 
@@ -30,7 +31,10 @@ def settings_for(folder, **changes):
         "trains_unet": True,
         "trains_text_encoder": True,
     }
-    return SimpleNamespace(**({"clip_layers_skipped": 1} | values | changes))
+    made = SimpleNamespace(**({"clip_layers_skipped": 1} | values | changes))
+    encoders = FAMILIES[made.model_type].text_encoders if made.trains_text_encoder else ()
+    made.trained_components = (*(("unet",) if made.trains_unet else ()), *encoders)
+    return made
 
 
 @pytest.fixture
