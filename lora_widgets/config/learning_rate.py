@@ -40,13 +40,13 @@ class LearningRate(Section, tab=Tab.LEARNING_RATE, group="Learning rate"):
     usual."""
 
     text_encoder_1_lr: Annotated[
-        float | None, Field(ge=0, le=100), Ui("CLIP-L rate"), _when_family_has("text_encoder_1")
+        float | None, Field(ge=0, le=100), Ui("Rate of CLIP-L"), _when_family_has("text_encoder_1")
     ] = None
     """Learning rate of the first text encoder's adapter; 0 leaves it untrained and out of the file. Leave it
     empty for text_encoder_lr."""
 
     text_encoder_2_lr: Annotated[
-        float | None, Field(ge=0, le=100), Ui("CLIP-G rate"), _when_family_has("text_encoder_2")
+        float | None, Field(ge=0, le=100), Ui("Rate of CLIP-G"), _when_family_has("text_encoder_2")
     ] = None
     """Learning rate of the second text encoder's adapter; 0 leaves it untrained and out of the file. Leave it
     empty for text_encoder_lr."""
