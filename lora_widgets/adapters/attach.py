@@ -20,8 +20,7 @@ def attach(family: Family, config: Any, *, generator: torch.Generator) -> Adapte
     Raises:
         ModelError: nothing is to be trained, or a part has no module to adapt.
     """
-    components = ["unet"] if config.trains_unet else []
-    components += family.text_encoders if config.trains_text_encoder else []
+    components = [name for name in ("unet", *family.text_encoders) if name in config.trained_components]
     if not components:
         raise ModelError(
             "Nothing would be trained: `unet_lr` and `text_encoder_lr` are both 0. Set one of them above 0."

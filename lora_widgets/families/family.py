@@ -86,7 +86,7 @@ class Root:
 class Family(Protocol):
     """An opened base model; its parts are loaded and unloaded one by one as phases come and go.
 
-    ``text_encoders`` are the components that learn at ``text_encoder_lr``; ``notes`` are sentences for the
+    ``text_encoders`` are the components beside the denoiser that can learn; ``notes`` are sentences for the
     user about how its files and the settings go together.
     """
 

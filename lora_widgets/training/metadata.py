@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import lora_widgets
+from lora_widgets.catalog.families import FAMILIES
 from lora_widgets.config.fields import fields
 from lora_widgets.config.noise import FlowMatching
 from lora_widgets.config.steps import StepPlan
@@ -101,7 +102,7 @@ def _training(facts: RunFacts, *, step: int, epoch: int, finished_at: float | No
             "ss_output_name": config.file_stem,
             "ss_learning_rate": config.unet_lr,
             "ss_unet_lr": config.unet_lr if config.trains_unet else None,
-            "ss_text_encoder_lr": config.text_encoder_lr if config.trains_text_encoder else None,
+            "ss_text_encoder_lr": _text_encoder_rate(facts),
             "ss_num_batches_per_epoch": steps.batches_per_epoch,
             "ss_num_epochs": steps.epochs,
             "ss_epoch": epoch,
@@ -120,6 +121,14 @@ def _training(facts: RunFacts, *, step: int, epoch: int, finished_at: float | No
             "ss_cache_latents": config.latents_are_cached,
         }
     )
+
+
+def _text_encoder_rate(facts: RunFacts) -> float | list[float] | None:
+    """Return the rate of the text encoders, a list where they differ; None where none trains."""
+    if not facts.config.trains_text_encoder:
+        return None
+    rates = [facts.config.rate_of(name) for name in FAMILIES[facts.config.model_type].text_encoders]
+    return rates[0] if len(set(rates)) == 1 else rates
 
 
 def _optimizer(config: TrainingConfig) -> str:

@@ -6,17 +6,18 @@ import pytest
 import torch
 
 from lora_widgets.adapters.attach import attach
+from lora_widgets.catalog.families import FAMILIES
 from lora_widgets.config.noise import FlowMatching
 from lora_widgets.families.family import open_family
 
-FAMILIES = {"sdxl": "SDXL", "flux": "Flux", "sd3": "SD3", "sd": "SD1.5"}
+MODEL_TYPES = {"sdxl": "SDXL", "flux": "Flux", "sd3": "SD3", "sd": "SD1.5"}
 """By the words in the names of the folders."""
 
 
 def settings_for(folder, **changes):
     """Return the settings a family and an adapter read."""
     values = {
-        "model_type": next(name for word, name in FAMILIES.items() if word in folder.name),
+        "model_type": next(name for word, name in MODEL_TYPES.items() if word in folder.name),
         "pretrained_model_name_or_path": str(folder),
         "vae_path": None,
         "model_config_path": None,
@@ -40,7 +41,10 @@ def settings_for(folder, **changes):
         "trains_unet": True,
         "trains_text_encoder": True,
     }
-    return SimpleNamespace(**({"clip_layers_skipped": 1} | values | changes))
+    made = SimpleNamespace(**({"clip_layers_skipped": 1} | values | changes))
+    encoders = FAMILIES[made.model_type].text_encoders if made.trains_text_encoder else ()
+    made.trained_components = (*(("unet",) if made.trains_unet else ()), *encoders)
+    return made
 
 
 @pytest.fixture

@@ -53,13 +53,17 @@ def opened(request):
         alpha=2.0,
         network_dropout=0.0,
         seed=42,
-        trains_unet=True,
-        trains_text_encoder=True,
+        trained_components=("unet", *FAMILIES[request.param].text_encoders),
     )
     family = open_family(settings)
     for load in (family.load_vae, family.load_text_encoder, family.load_denoiser):
         load("cpu", torch.float32)
     return family, settings
+
+
+def test_the_catalog_knows_what_can_be_trained(opened):
+    family, _ = opened
+    assert family.text_encoders == FAMILIES[family.name].text_encoders
 
 
 def seeded(seed):

@@ -12,6 +12,8 @@ from lora_widgets.adapters.attach import attach
 from lora_widgets.adapters.keys import read_lora_file
 from lora_widgets.catalog.samplers import SAMPLERS
 from lora_widgets.config.prompts import Prompt
+from lora_widgets.demo.config import demo_config
+from lora_widgets.demo.paths import DEMO, model_folder
 from lora_widgets.diffusion.ddpm import DiscreteProcess, scaled_linear_betas, zero_terminal
 from lora_widgets.errors import ConfigError
 from lora_widgets.families.family import open_family
@@ -40,7 +42,9 @@ def ours(config, file, prompt):
     adapter = attach(family, config, generator=generator_for(0, "adapter"))
     adapter.load_tensors(read_lora_file(file)[0], source=str(file))
     text = LiveText(family, precision, skip=1, trains=False)
-    studio = Studio(family, adapter, precision, text.one, (prompt,), "euler", 0, Path(), "x", Control())
+    studio = Studio(
+        family, adapter, precision, text.one, (prompt,), prompt.sampler, 0, Path(), "x", Control()
+    )
     adapter.mode(training=False)
     with torch.no_grad():
         latents = studio._sample(prompt, torch.Generator().manual_seed(SEED))
@@ -48,14 +52,23 @@ def ours(config, file, prompt):
 
 
 def theirs(config, file, prompt, process, *, lora):
-    """Draw with diffusers' pipeline; ``lora`` says whether it loads the file."""
+    """Draw with diffusers' pipeline; ``lora`` says whether it loads the file, or adds it to the weights."""
     folder = config.pretrained_model_name_or_path
-    pipeline = PIPELINES[config.model_type].from_pretrained(folder)
+    pipeline = PIPELINES[config.model_type].from_pretrained(
+        model_folder() if folder == DEMO else folder, torch_dtype=torch.float32
+    )
     pipeline.set_progress_bar_config(disable=True)
-    pipeline.scheduler = new_scheduler("euler", process)
+    pipeline.scheduler = new_scheduler(prompt.sampler, process)
     if lora:
         pipeline.load_lora_weights(str(file.parent), weight_name=file.name)
-    shape = (1, 4, prompt.height // pipeline.vae_scale_factor, prompt.width // pipeline.vae_scale_factor)
+    if lora == "fused":
+        pipeline.fuse_lora()
+    shape = (
+        1,
+        pipeline.unet.config.in_channels,
+        prompt.height // pipeline.vae_scale_factor,
+        prompt.width // pipeline.vae_scale_factor,
+    )
     return pipeline(
         prompt.text,
         negative_prompt=prompt.negative,
@@ -127,12 +140,28 @@ def test_diffusers_draws_the_same_picture_of_flux_from_the_saved_file(config_of,
 def test_diffusers_draws_the_same_picture_from_the_saved_file(config_of, family):
     config = config_of(family)
     file = strong(config)
-    prompt = Prompt("a thing, red dot", 64, 64, negative="blue", steps=8, scale=2.0)
+    prompt = Prompt("a thing, red dot", 64, 64, negative="blue", steps=8, scale=2.0, sampler="euler")
     picture, family = ours(config, file, prompt)
     with_lora = theirs(config, file, prompt, family.process, lora=True)
     without = theirs(config, file, prompt, family.process, lora=False)
     assert (picture - with_lora).abs().max() < 1e-3
     assert (picture - without).abs().max() > 1e-2
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_trained_model_draws_what_diffusers_draws_as_closely_as_diffusers_draws_it_twice(tmp_path):
+    config = demo_config(output_dir=str(tmp_path / "demo"), max_train_steps=120, sample_every_n_steps=0)
+    list(iter_training(config))
+    file = Path(config.output_dir) / f"{config.file_stem}.safetensors"
+    text = "a big zibbo creature in the middle, white background"
+    prompt = Prompt(text, 64, 64, negative="star", steps=20, scale=3.0, sampler="ddim")
+    picture, family = ours(config, file, prompt)
+    loaded, fused = (theirs(config, file, prompt, family.process, lora=how) for how in (True, "fused"))
+    without = theirs(config, file, prompt, family.process, lora=False)
+    between = (loaded - fused).abs().max().item()
+    assert (picture.clamp(0, 1) - loaded).abs().max() <= max(between, 1e-5)
+    assert (loaded - without).abs().max() > 0.1
 
 
 @pytest.mark.filterwarnings("ignore")  # diffusers corrects a combination of its own defaults aloud

@@ -123,6 +123,11 @@ IDLE_MODES = [
     ),
     ("lr_warmup_ratio", {"lr_warmup_steps": 10}, {"lr_warmup_steps": 0}),
     ("max_train_epochs", {"max_train_steps": 100, "max_train_epochs": 7}, {"max_train_steps": 0}),
+    (
+        "text_encoder_lr",
+        {"model_type": "SDXL", "text_encoder_lr": 0, "text_encoder_1_lr": 1e-5, "text_encoder_2_lr": 0},
+        {"text_encoder_2_lr": None},
+    ),
     ("weight_decay", {"optimizer_args": "weight_decay=0.2"}, {"optimizer_args": None}),
     ("min_bucket_reso", {"bucket_no_upscale": True, "min_bucket_reso": 128}, {"bucket_no_upscale": False}),
     ("max_bucket_reso", {"bucket_no_upscale": True, "max_bucket_reso": 4096}, {"bucket_no_upscale": False}),
