@@ -225,7 +225,7 @@ _ROWS = (
         name="Prodigy",
         import_path="prodigyopt.Prodigy",
         package="prodigyopt",
-        advice=_ONE_RATE + " With warm-up add safeguard_warmup=True.",
+        advice=_ONE_RATE,
         arguments={
             **_ADAM_ARGUMENTS,
             **_DADAPT,
@@ -236,7 +236,14 @@ _ROWS = (
             "slice_p": COUNT,
             "use_bias_correction": FLAG,
         },
-        defaults={"betas": (0.9, 0.999), "decouple": True},
+        # Without the correction the first steps of an adapter are too long, and Prodigy keeps the rate that
+        # it concludes from them: the demo's adapter then falls apart.
+        defaults={
+            "betas": (0.9, 0.999),
+            "decouple": True,
+            "use_bias_correction": True,
+            "safeguard_warmup": True,
+        },
         rates="one multiplier",
         usual=_MULTIPLIER,
     ),
