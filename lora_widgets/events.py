@@ -46,8 +46,8 @@ class StepDone(Event):
     """One optimizer update; ``step`` and ``epoch`` count from 1.
 
     ``loss`` is the mean over the step's pictures, ``learning_rates`` are this update's by name ("unet",
-    "text_encoder"), ``grad_norm`` is the norm before clipping, ``seconds`` is the time since the previous
-    update.
+    "text_encoder"), with the factor that an adaptive optimizer has found and without LoRA+'s ratio,
+    ``grad_norm`` is the norm before clipping, ``seconds`` is the time since the previous update.
     """
 
     step: int

@@ -146,7 +146,7 @@ _ROWS = (
         import_path="torch.optim.SGD",
         package="torch",
         advice="Plain gradient descent with momentum; needs much higher learning rates than AdamW.",
-        arguments={"momentum": SHARE, "dampening": SHARE, "nesterov": FLAG, **_TORCH},
+        arguments={"momentum": SHARE, "nesterov": FLAG, **_TORCH},
         defaults=_NESTEROV,
         usual=_SGD_USUAL,
     ),
@@ -155,7 +155,7 @@ _ROWS = (
         import_path="bitsandbytes.optim.SGD8bit",
         package="bitsandbytes",
         advice="Gradient descent with 8-bit momentum; needs much higher learning rates than AdamW.",
-        arguments={"momentum": SHARE, "dampening": SHARE, "nesterov": FLAG, **_EIGHT_BIT},
+        arguments={"momentum": SHARE, "nesterov": FLAG, **_EIGHT_BIT},
         defaults=_NESTEROV,
         usual=_SGD_USUAL,
     ),
@@ -225,7 +225,7 @@ _ROWS = (
         name="Prodigy",
         import_path="prodigyopt.Prodigy",
         package="prodigyopt",
-        advice=_ONE_RATE + " With warm-up add safeguard_warmup=True.",
+        advice=_ONE_RATE,
         arguments={
             **_ADAM_ARGUMENTS,
             **_DADAPT,
@@ -236,7 +236,14 @@ _ROWS = (
             "slice_p": COUNT,
             "use_bias_correction": FLAG,
         },
-        defaults={"betas": (0.9, 0.999), "decouple": True},
+        # Without the correction the first steps of an adapter are too long, and Prodigy keeps the rate that
+        # it concludes from them: the demo's adapter then falls apart.
+        defaults={
+            "betas": (0.9, 0.999),
+            "decouple": True,
+            "use_bias_correction": True,
+            "safeguard_warmup": True,
+        },
         rates="one multiplier",
         usual=_MULTIPLIER,
     ),

@@ -242,3 +242,10 @@ def test_the_rate_that_is_told_is_the_one_that_was_found(config_for):
     found = rates_in_effect(optimizer)["unet"]
     assert found == pytest.approx(optimizer.param_groups[0]["d"])
     assert 1e-6 < found < 1
+
+
+def test_every_argument_of_a_row_can_be_given(name, config_for):
+    row = OPTIMIZERS[name]
+    for argument, kind in row.arguments.items():
+        config = config_for(name, optimizer_args=f"{argument}={kind.example}")
+        build_optimizer(config, {"unet": named(("lora_down", (2, 3)), ("scale", (4,)))})

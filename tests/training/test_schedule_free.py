@@ -1,4 +1,4 @@
-"""Optimizers that average their weights: what is drawn and saved is the average, and training never sees it."""
+"""Optimizers that average their weights: the average is drawn and saved, and training never sees it."""
 
 import pytest
 import torch

@@ -6,11 +6,14 @@ from lora_widgets.config.arguments import arguments_text
 from lora_widgets.config.names import did_you_mean
 from lora_widgets.config.rules.rule import Advice, Severity, Situation, change, rule
 
-_UNPAGED = {
+_IN_FULL = {
+    "AdamW8bit": "AdamW",
     "PagedAdamW": "AdamW",
-    "PagedAdamW8bit": "AdamW8bit",
+    "PagedAdamW8bit": "AdamW",
     "PagedAdamW32bit": "AdamW",
-    "PagedLion8bit": "Lion8bit",
+    "Lion8bit": "Lion",
+    "PagedLion8bit": "Lion",
+    "SGDNesterov8bit": "SGDNesterov",
 }
 _LIMITS_ITSELF = ("ProdigyPlusScheduleFree",)
 
@@ -100,14 +103,15 @@ def decay_of_the_model(now: Situation) -> Advice | None:
 
 
 @rule(Severity.WARNING, "optimizer_type")
-def paged_without_gpu(now: Situation) -> Advice | None:
-    """Without a GPU there is no other memory to move the state to."""
-    other = _UNPAGED.get(now.config.optimizer_type)
+def made_for_gpus(now: Situation) -> Advice | None:
+    """The 8-bit and paged optimizers save memory of a GPU, and are slow without one."""
+    name = now.config.optimizer_type
+    other = _IN_FULL.get(name)
     if other is None or now.facts.cuda is not False:
         return None
     return Advice(
-        f"`optimizer_type` is {now.config.optimizer_type}, but training runs without a CUDA GPU: nothing is "
-        f"moved, and it works like {other}.",
+        f"`optimizer_type` is {name}, which is made for CUDA GPUs; without one its steps take many times as "
+        f"long as those of {other}{', and nothing is paged' if name.startswith('Paged') else ''}.",
         f"Choose {other}.",
         change(optimizer_type=other),
     )

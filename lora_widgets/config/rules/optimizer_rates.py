@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 
-from lora_widgets.config.arguments import arguments_text
 from lora_widgets.config.rates import base_rates, rates_by_setting, without_text_encoders
 from lora_widgets.config.rules.rule import Advice, Fix, Severity, Situation, change, rule
 
@@ -95,21 +94,19 @@ def schedule_replaced_by_average(now: Situation) -> Advice | None:
     )
 
 
-@rule(Severity.WARNING, "optimizer_type", "lr_warmup_ratio", "lr_warmup_steps")
+@rule(Severity.WARNING, "optimizer_args", "lr_warmup_ratio", "lr_warmup_steps")
 def warmup_misleads_prodigy(now: Situation) -> Advice | None:
-    """Small first steps make Prodigy take the way for longer than it is."""
+    """Prodigy's estimate divides by its steps, which a warm-up makes small."""
     config = now.config
     if config.optimizer_type != "Prodigy" or not _warms_up(now):
         return None
     if config.optimizer_values.get("safeguard_warmup"):
         return None
-    arguments = {**config.optimizer_arguments, "safeguard_warmup": True}
     return Advice(
-        "Prodigy finds its rate from the way that it has come, and a warm-up makes it find too high a one "
-        "unless safeguard_warmup is on.",
-        "Add safeguard_warmup=True to `optimizer_args`, or do without warm-up.",
-        change(optimizer_args=arguments_text(arguments)),
-        (change(lr_warmup_ratio=0.0, lr_warmup_steps=0),),
+        "Prodigy divides by the length of its steps to find its rate, and a warm-up makes these small; its "
+        "authors advise safeguard_warmup for that, but `optimizer_args` turns it off.",
+        "Leave safeguard_warmup out, or do without warm-up.",
+        change(lr_warmup_ratio=0.0, lr_warmup_steps=0),
     )
 
 
