@@ -13,7 +13,7 @@ from lora_widgets.config.fields import fields_by_name
 from lora_widgets.config.rates import common_text_rate_is_unused
 from lora_widgets.config.training_config import TrainingConfig
 
-_OF_THE_TYPE = ("network_dim", "network_alpha", "network_dropout")
+_OF_THE_TYPE = ("network_dim", "network_alpha")
 
 
 @dataclass(frozen=True)

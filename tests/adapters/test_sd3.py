@@ -35,7 +35,7 @@ def test_all_that_learns_gets_a_gradient(attached, answer, fill):
         module.name
         for component in adapter._modules.values()
         for module in component
-        if module.lora_up.grad is None or not module.lora_up.grad.any()
+        if module.maths.lora_up.grad is None or not module.maths.lora_up.grad.any()
     ]
     assert without == []
 

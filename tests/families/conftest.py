@@ -1,41 +1,11 @@
 """The tiny models, loaded once for reading, and the settings that open them."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from safetensors.torch import save_file
-from tiny import make_tiny_file, tiny_tensors
+from tiny import make_tiny_file, settings_for, tiny_tensors
 
-from lora_widgets.config.noise import FlowMatching
 from lora_widgets.families.family import open_family
-
-FAMILIES = {"sdxl": "SDXL", "flux": "Flux", "sd3": "SD3", "sd": "SD1.5"}
-"""By the words in the names of the folders."""
-
-
-def settings_for(folder, **changes):
-    """Return the settings a family reads."""
-    values = {
-        "model_type": next(name for word, name in FAMILIES.items() if word in folder.name),
-        "pretrained_model_name_or_path": str(folder),
-        "vae_path": None,
-        "model_config_path": None,
-        "tokenizer_path": None,
-        "no_half_vae": True,
-        "zero_terminal_snr": False,
-        "v_parameterization": False,
-        "v_pred_like_loss": 0.0,
-        "max_token_length": 75,
-        **FlowMatching().model_dump(),
-        "t5xxl_max_token_length": 64,
-        "apply_t5_attn_mask": False,
-        "clip_l_path": None,
-        "clip_g_path": None,
-        "t5xxl_path": None,
-        "weighted_captions": False,
-    }
-    return SimpleNamespace(**({"clip_layers_skipped": 1} | values | changes))
 
 
 @pytest.fixture

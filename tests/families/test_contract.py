@@ -1,14 +1,13 @@
 """What training asks of every family: encode, predict, learn, save, and answer the same from the file."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
+from tiny import settings_for
 
 from lora_widgets.adapters.attach import attach
 from lora_widgets.adapters.keys import read_lora_file
 from lora_widgets.catalog.families import FAMILIES
-from lora_widgets.config.noise import FlowMatching, NoiseAndLoss
+from lora_widgets.config.noise import NoiseAndLoss
 from lora_widgets.families.family import open_family
 from lora_widgets.training.export import write_weights
 from lora_widgets.training.loss import Draw, diffusion_loss
@@ -30,31 +29,7 @@ def test_every_active_family_is_here():
 @pytest.fixture(params=TINY)
 def opened(request):
     """Return a family with every part loaded, and its settings."""
-    settings = SimpleNamespace(
-        model_type=TINY[request.param],
-        pretrained_model_name_or_path=str(request.getfixturevalue(request.param)),
-        vae_path=None,
-        model_config_path=None,
-        tokenizer_path=None,
-        no_half_vae=True,
-        zero_terminal_snr=False,
-        v_parameterization=False,
-        v_pred_like_loss=0.0,
-        max_token_length=75,
-        **FlowMatching().model_dump(),
-        t5xxl_max_token_length=16,
-        apply_t5_attn_mask=False,
-        clip_l_path=None,
-        clip_g_path=None,
-        t5xxl_path=None,
-        weighted_captions=False,
-        clip_layers_skipped=1,
-        network_dim=4,
-        alpha=2.0,
-        network_dropout=0.0,
-        seed=42,
-        trained_components=("unet", *FAMILIES[request.param].text_encoders),
-    )
+    settings = settings_for(request.getfixturevalue(request.param), t5xxl_max_token_length=16)
     family = open_family(settings)
     for load in (family.load_vae, family.load_text_encoder, family.load_denoiser):
         load("cpu", torch.float32)

@@ -3,10 +3,12 @@
 import random
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file
+from tiny import settings_for
 
 from lora_widgets.catalog.partial_batches import PARTIAL_BATCHES
 from lora_widgets.config.findings import Facts, check
@@ -126,23 +128,10 @@ def quick_family(tiny_sd15):  # noqa: C901 - a stand-in of many small methods
 
     from lora_widgets.families.sd15 import SD15
 
-    wanted = SimpleNamespace(
-        model_type="SD1.5",
-        pretrained_model_name_or_path=str(tiny_sd15),
-        vae_path=None,
-        model_config_path=None,
-        tokenizer_path=None,
-        no_half_vae=True,
-        zero_terminal_snr=False,
-        v_parameterization=False,
-        v_pred_like_loss=0.0,
-        max_token_length=75,
-        weighted_captions=False,
-        clip_layers_skipped=1,
-    )
+    wanted = settings_for(tiny_sd15)
     family = open_family(wanted)
-    family.load_text_encoder("cpu", __import__("torch").float32)
-    family.load_denoiser("cpu", __import__("torch").float32)
+    family.load_text_encoder("cpu", torch.float32)
+    family.load_denoiser("cpu", torch.float32)
     first = next(m for m in family.unet.modules() if type(m).__name__ == "Transformer2DModel")
     layer = first.transformer_blocks[0].attn1.to_q
 
