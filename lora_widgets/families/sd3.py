@@ -244,7 +244,7 @@ def _notes(layout: Layout, *, t5_tokens: int) -> tuple[str, ...]:
         )
     if t5_tokens > T5_TOKENS:
         return (
-            f"`t5xxl_max_token_length` is {t5_tokens}, but the base model was trained with {T5_TOKENS} tokens "
-            "of T5. Leave it empty to use as many.",
+            f"`t5xxl_max_token_length` is {t5_tokens}, but the base model was trained with {T5_TOKENS} "
+            "tokens of T5. Leave it empty to use as many.",
         )
     return ()
