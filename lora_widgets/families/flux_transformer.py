@@ -25,9 +25,10 @@ def unpack(tokens: Tensor, shape: torch.Size) -> Tensor:
     return patches.permute(0, 3, 1, 4, 2, 5).reshape(shape)
 
 
-def places(rows: int, columns: int) -> Tensor:
+def places(rows: int, columns: int, *, device: torch.device | str) -> Tensor:
     """Return the place of each token of a picture (rows columns, 3): 0, its row, its column."""
-    row, column = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+    along = torch.arange(rows, device=device), torch.arange(columns, device=device)
+    row, column = torch.meshgrid(*along, indexing="ij")
     return torch.stack([torch.zeros_like(row), row, column], dim=-1).flatten(0, 1).float()
 
 
@@ -51,7 +52,7 @@ def estimate(
         encoder_hidden_states=hidden,
         pooled_projections=pooled,
         timestep=times.to(device) / 1000,
-        img_ids=places(noisy.shape[2] // PATCH, noisy.shape[3] // PATCH).to(device),
+        img_ids=places(noisy.shape[2] // PATCH, noisy.shape[3] // PATCH, device=device),
         txt_ids=torch.zeros(hidden.shape[1], 3, device=device),
         guidance=guidance,
         joint_attention_kwargs=None if text.mask is None else {"attention_mask": _seen(text.mask, tokens)},

@@ -111,7 +111,7 @@ def test_patches_are_packed_as_diffusers_does_and_unpacked_again(rows, columns, 
     assert torch.equal(tokens, FluxPipeline._pack_latents(latents, *latents.shape))
     assert torch.equal(unpack(tokens, latents.shape), latents)
     theirs = FluxPipeline._prepare_latent_image_ids(2, rows, columns, "cpu", torch.float32)
-    assert torch.equal(places(rows, columns), theirs)
+    assert torch.equal(places(rows, columns, device="cpu"), theirs)
 
 
 def test_dev_is_told_guidance_and_schnell_is_not(flux, text, open_tiny_flux, schnell):
