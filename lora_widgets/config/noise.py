@@ -150,7 +150,7 @@ class FlowMatching(Section, tab=Tab.ADVANCED, group="Noise and loss"):
     1024 px, 1 shifts nothing."""
 
     model_prediction_type: Annotated[
-        str, OneOf(MODEL_PREDICTIONS), Ui("Model's answer"), OnlyWhen("model_type", "Flux")
+        str, OneOf(MODEL_PREDICTIONS), Ui("Answer of the model"), OnlyWhen("model_type", "Flux")
     ] = "raw"
     """What the model's answer is taken for before it is compared with the velocity. raw is what the model
     was trained for; the others exist to repeat older trainings."""
