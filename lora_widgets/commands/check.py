@@ -14,6 +14,7 @@ from lora_widgets.config.findings import Facts, Finding, Severity, check
 from lora_widgets.config.free_memory import free_memory_bytes
 from lora_widgets.config.steps import StepPlan
 from lora_widgets.config.training_config import TrainingConfig
+from lora_widgets.config.weight_facts import weight_facts
 from lora_widgets.data.facts import facts_for
 from lora_widgets.errors import DatasetError
 
@@ -71,7 +72,10 @@ def verdict(findings: Sequence[Finding]) -> str:
 
 
 def _facts(config: TrainingConfig) -> tuple[Facts, list[Finding]]:
+    files, damaged = weight_facts(dict(config))
     try:
-        return Facts(dataset=facts_for(config).facts, free_memory_bytes=free_memory_bytes()), []
+        facts = facts_for(config).facts
+        return Facts(dataset=facts, free_memory_bytes=free_memory_bytes(), files=files), [*damaged]
     except DatasetError as error:
-        return Facts(), [Finding(Severity.ERROR, ("train_data_dir",), str(error), "")]
+        unusable = Finding(Severity.ERROR, ("train_data_dir",), str(error), "")
+        return Facts(files=files), [*damaged, unusable]
