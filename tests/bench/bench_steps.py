@@ -66,7 +66,7 @@ class BareLoop:
         adapters = []
         for target in targets(Root(self.unet, "lora_unet")):
             adapters.append(PlainLoRA(target.layer))
-            target.module.forward = adapters[-1].forward
+            target.layer.forward = adapters[-1].forward
         self.parameters = [p for adapter in adapters for p in adapter.parameters()]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=1e-4, fused=True)
         self.alphas = DDPMScheduler.from_pretrained(folder, subfolder="scheduler").alphas_cumprod
