@@ -1,14 +1,15 @@
 """Low-rank adaptation of one linear layer or 1x1 convolution (Hu et al. 2021, arXiv:2106.09685)."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from lora_widgets.adapters.dropout import DropoutClock
+from lora_widgets.adapters.place import Place
 from lora_widgets.adapters.targets import Target
 
 
@@ -35,33 +36,33 @@ class LoRAModule(nn.Module):
         self, target: Target, settings: LoRASettings, *, index: int, generator: torch.Generator
     ) -> None:
         super().__init__()
-        base = target.module
+        layer = target.layer
         self.name, self.other_names, self.rank = target.name, target.other_names, settings.rank
         self.scale = settings.alpha / settings.rank
         self._dropout, self._clock, self._index = settings.dropout, settings.clock, index
-        self._target = (base,)  # in a tuple, so that it does not become a submodule of ours
-        self._base_forward: Callable[[Tensor], Tensor] = base.forward
-        self._replaced = base.__dict__.get("forward")  # another library's wrapper, to be put back
-        down, up = _weight_shapes(base, settings.rank)
-        self.lora_down = nn.Parameter(_kaiming(down, generator).to(base.weight.device))
-        self.lora_up = nn.Parameter(torch.zeros(up, device=base.weight.device))
+        self._places = tuple(Place(member) for member in target.members)
+        down, up = _weight_shapes(target, settings.rank)
+        self.lora_down = nn.Parameter(_kaiming(down, generator).to(layer.weight.device))
+        self.lora_up = nn.Parameter(torch.zeros(up, device=layer.weight.device))
         self.register_buffer("alpha", torch.tensor(float(settings.alpha)))
-        self._product = functional.linear if isinstance(base, nn.Linear) else functional.conv2d
+        self._product = functional.linear if isinstance(layer, nn.Linear) else functional.conv2d
 
     def put_in_place(self) -> None:
-        """Answer for the target from now on."""
-        self._target[0].forward = self.forward  # pyright: ignore[reportAttributeAccessIssue]
+        """Answer for the target's modules from now on."""
+        for place in self._places:
+            place.take(partial(self.forward, place))
 
     def take_out(self) -> None:
-        """Give the target its own forward back, exactly as it was."""
-        if self._replaced is None:
-            self._target[0].__dict__.pop("forward", None)  # the class's method shows again
-        else:
-            self._target[0].forward = self._replaced
+        """Give the target's modules their own forward back, exactly as it was."""
+        for place in self._places:
+            place.give_back()
 
-    def forward(self, input: Tensor) -> Tensor:
-        """Return what the target would, plus the adapter's change; any dtype the target takes."""
-        base = self._base_forward(input)
+    def forward(self, place: Place, input: Tensor) -> Tensor:
+        """Return what the module there would, plus the adapter's change; any dtype the module takes.
+
+        Modules of one target see the same dropout, for they share the inner values.
+        """
+        base = place.base_forward(input)
         down = self.lora_down
         if input.dtype != down.dtype and not torch.is_autocast_enabled(input.device.type):
             input = input.to(down.dtype)
@@ -70,14 +71,14 @@ class LoRAModule(nn.Module):
             inner = inner * self._clock.mask(inner, probability=self._dropout, index=self._index)
         if self.scale != 1:
             inner = inner * self.scale  # here, where the tensors are small
-        change = self._product(inner, self.lora_up)
+        change = self._product(inner, place.member.own(self.lora_up))
         return base + change if change.dtype == base.dtype else base + change.to(base.dtype)
 
 
-def _weight_shapes(base: nn.Linear | nn.Conv2d, rank: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    if isinstance(base, nn.Linear):
-        return (rank, base.in_features), (base.out_features, rank)
-    return (rank, base.in_channels, 1, 1), (base.out_channels, rank, 1, 1)
+def _weight_shapes(target: Target, rank: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    if isinstance(target.layer, nn.Linear):
+        return (rank, target.layer.in_features), (target.num_rows, rank)
+    return (rank, target.layer.in_channels, 1, 1), (target.num_rows, rank, 1, 1)
 
 
 def _kaiming(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:

@@ -57,16 +57,27 @@ def as_it_is(path: str) -> str:
     return path
 
 
+def alone(path: str) -> int:
+    """Return the place of a module whose weight is no part of a larger one in files."""
+    del path
+    return 0
+
+
 @dataclass(frozen=True)
 class Root:
     """A loaded part an adapter can attach to, and what its modules are called in files.
 
-    A name there is ``prefix`` and the module's path as ``path_in_files`` gives it.
+    A name there is ``prefix`` and the module's path as ``path_in_files`` gives it. Modules with the same path
+    there are one module in files, as q, k and v are in Flux: their rows are stacked in the order of
+    ``place_in_files``. ``halves_swapped`` are paths here of modules whose second half of rows comes first in
+    files.
     """
 
     module: nn.Module
     prefix: str
     path_in_files: Callable[[str], str] = as_it_is
+    place_in_files: Callable[[str], int] = alone
+    halves_swapped: frozenset[str] = frozenset()
 
 
 class Family(Protocol):

@@ -6,7 +6,7 @@ from torch import nn
 
 from lora_widgets.adapters.dropout import DropoutClock
 from lora_widgets.adapters.lora import LoRAModule, LoRASettings
-from lora_widgets.adapters.targets import Target
+from lora_widgets.adapters.targets import Member, Target, single
 
 
 def seeded(seed=0):
@@ -15,7 +15,7 @@ def seeded(seed=0):
 
 def a_module(base, *, rank=3, alpha=6.0, dropout=0.0, index=0, clock=None):
     settings = LoRASettings(rank=rank, alpha=alpha, dropout=dropout, clock=clock or DropoutClock(1))
-    module = LoRAModule(Target("x", base), settings, index=index, generator=seeded())
+    module = LoRAModule(single("x", base), settings, index=index, generator=seeded())
     with torch.no_grad():
         module.lora_up.normal_(generator=seeded(1))
     return module
@@ -53,7 +53,7 @@ def test_a_convolution_is_adapted_like_the_linear_layer_it_is():
 def test_start_values_come_from_the_generator_and_change_nothing():
     first, second = (
         LoRAModule(
-            Target("x", linear()), LoRASettings(3, 3, 0.0, DropoutClock(1)), index=0, generator=seeded(9)
+            single("x", linear()), LoRASettings(3, 3, 0.0, DropoutClock(1)), index=0, generator=seeded(9)
         )
         for _ in range(2)
     )
@@ -136,5 +136,44 @@ def test_dropout_is_off_when_not_training():
     module = a_module(base, dropout=0.9)
     module.put_in_place()
     module.eval()
-    expected = module._base_forward(INPUTS) + INPUTS @ (module.lora_up @ module.lora_down).T * 2
+    expected = module._places[0].base_forward(INPUTS) + INPUTS @ (module.lora_up @ module.lora_down).T * 2
     torch.testing.assert_close(base(INPUTS), expected)
+
+
+def stacked():
+    """Return three layers and the target that files make of them: 4, 2 and 4 rows, the last one's swapped."""
+    layers = [nn.Linear(5, rows).requires_grad_(requires_grad=False) for rows in (4, 2, 4)]
+    rows = slice(0, 4), slice(4, 6), slice(6, 10)
+    swapped = False, False, True
+    return layers, Target("x", tuple(Member(*member) for member in zip(layers, rows, swapped, strict=True)))
+
+
+def test_layers_that_files_stack_share_the_inner_values_and_have_their_own_rows():
+    layers, target = stacked()
+    module = LoRAModule(target, LoRASettings(3, 6.0, 0.0, DropoutClock(1)), index=0, generator=seeded())
+    assert (module.lora_down.shape, module.lora_up.shape) == ((3, 5), (10, 3))
+    with torch.no_grad():
+        module.lora_up.normal_(generator=seeded(1))
+    before = torch.cat([layer(INPUTS) for layer in layers], dim=-1)
+    module.put_in_place()
+    change = torch.cat([layer(INPUTS) for layer in layers], dim=-1) - before
+    expected = INPUTS @ (module.lora_up @ module.lora_down).T * 2
+    expected[..., 6:] = expected[
+        ..., [8, 9, 6, 7]
+    ]  # as a module, the last has its halves the other way round
+    torch.testing.assert_close(change, expected)
+    module.take_out()
+    assert torch.equal(torch.cat([layer(INPUTS) for layer in layers], dim=-1), before)
+
+
+def test_layers_of_one_target_see_one_dropout():
+    layers, target = stacked()
+    module = LoRAModule(target, LoRASettings(3, 3.0, 0.5, DropoutClock(1)), index=0, generator=seeded())
+    with torch.no_grad():
+        module.lora_up.fill_(1)
+    before = [layer(INPUTS) for layer in layers]
+    module.put_in_place()
+    changes = [layer(INPUTS) - base for layer, base in zip(layers, before, strict=True)]
+    assert changes[0].any()
+    torch.testing.assert_close(changes[0], changes[2])
+    torch.testing.assert_close(changes[0][..., :2], changes[1])
