@@ -14,6 +14,15 @@ class FormatRow:
 
 
 @dataclass(frozen=True)
+class DialectRow:
+    """One way to name the tensors of an adapter file."""
+
+    name: str
+    summary: str
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class PrecisionRow:
     """One number format; ``dtype`` is the attribute of torch, for example "float16"."""
 
@@ -42,12 +51,23 @@ _FORMATS = (
     FormatRow("pt", ".pt", "A pickle without metadata, for old tools."),
     FormatRow("diffusers", ".safetensors", "Tensor names as diffusers and PEFT write them."),
 )
+_DIALECTS = (
+    DialectRow("kohya", "lora_unet_... names, which nearly every program reads."),
+    DialectRow(
+        "diffusers",
+        "unet. and transformer. names as diffusers and PEFT write them; LoRA and LoCon only.",
+        aliases=("peft",),
+    ),
+    DialectRow("native", "diffusion_model. names after the publisher's own code, for ComfyUI."),
+)
 _BF16 = PrecisionRow(
     "bf16", "bfloat16", "Half the memory with the range of full precision; needs a recent GPU."
 )
 _FP16 = PrecisionRow("fp16", "float16", "Half the memory; small gradients need scaling, which is automatic.")
 
 SAVE_FORMATS: dict[str, FormatRow] = {row.name: row for row in _FORMATS}
+
+DIALECTS: dict[str, DialectRow] = {row.name: row for row in _DIALECTS}
 
 PRECISIONS: dict[str, PrecisionRow] = {
     "no": PrecisionRow("no", "float32", "Full precision: exact and slow.", aliases=("fp32", "none")),
