@@ -1,10 +1,12 @@
 """Standing in for a module of the base model, and giving it back exactly as it was."""
 
 from collections.abc import Callable
+from functools import partial
 
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn import functional
 
-from lora_widgets.adapters.targets import Member
+from lora_widgets.adapters.targets import Layer, Member
 
 
 class Place:
@@ -25,3 +27,29 @@ class Place:
             self.member.module.__dict__.pop("forward", None)  # the class's method shows again
         else:
             self.member.module.forward = self._replaced
+
+
+def operation_of(layer: Layer) -> Callable[..., Tensor]:
+    """Return what a layer does with (input, weight, bias), which is linear in weight and bias.
+
+    So what it does with a change of both is the change of its answer.
+    """
+    match layer:
+        case nn.Linear():
+            return functional.linear
+        case nn.Conv2d():
+            return partial(
+                functional.conv2d, stride=layer.stride, padding=layer.padding, dilation=layer.dilation
+            )
+        case nn.LayerNorm():
+
+            def layer_norm(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+                return functional.layer_norm(input, layer.normalized_shape, weight, bias, layer.eps)
+
+            return layer_norm
+        case nn.GroupNorm():
+
+            def group_norm(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+                return functional.group_norm(input, layer.num_groups, weight, bias, layer.eps)
+
+            return group_norm

@@ -11,7 +11,7 @@ from lora_widgets.config.captions import Captions
 from lora_widgets.config.dataset import Augmentation, Dataset, LossPerPicture
 from lora_widgets.config.fields import FieldSpec, fields_by_name
 from lora_widgets.config.learning_rate import LearningRate, Optimizer
-from lora_widgets.config.lora import LoraStructure
+from lora_widgets.config.lora import LoraStructure, LoraVariants
 from lora_widgets.config.memory import Caching, Memory
 from lora_widgets.config.monitoring import Logging
 from lora_widgets.config.names import did_you_mean
@@ -38,6 +38,7 @@ class TrainingConfig(  # pyright: ignore[reportIncompatibleVariableOverride] - t
     Augmentation,
     LossPerPicture,
     LoraStructure,
+    LoraVariants,
     Buckets,
     LearningRate,
     Optimizer,

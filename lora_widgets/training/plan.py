@@ -8,6 +8,7 @@ from typing import Any
 from lora_widgets.adapters.keys import read_lora_file
 from lora_widgets.config.findings import Facts, Finding, Severity, check
 from lora_widgets.config.free_memory import free_memory_bytes
+from lora_widgets.config.layer_presets import layers_of
 from lora_widgets.config.steps import StepPlan, steps_of
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.data.facts import FoundPictures, facts_for
@@ -54,6 +55,7 @@ def make_plan(config: TrainingConfig) -> Plan:
     assert steps is not None  # without pictures or length there were errors
     family = open_family(config)
     optimizer_keywords(config)
+    layers_of(config.preset, lora_type=config.lora_type)
     prompts = _prompts(config, family)
     folder = RunFolder(Path(config.output_dir), config.file_stem)
     identity = identity_of(config, found.facts.bucket_counts)

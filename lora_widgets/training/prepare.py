@@ -9,6 +9,7 @@ import torch
 
 from lora_widgets.adapters.adapter import Adapter
 from lora_widgets.adapters.attach import attach
+from lora_widgets.adapters.keys import canonical_key, read_lora_file
 from lora_widgets.config.files import save_config
 from lora_widgets.data.dataset import Dataset
 from lora_widgets.events import Event, Notice, PhaseProgress, Started
@@ -86,7 +87,10 @@ def prepare(plan: Plan, control: Control) -> Generator[Event, None, Job]:
     yield from _prepare_latents(plan, dataset, precision, control)
     yield from _load(plan, precision, "denoiser")
     control.leave_if_stopping()
-    adapter = attach(family, config, generator=generator_for(config.seed, "adapter"))
+    adapter = attach(
+        family, config, generator=generator_for(config.seed, "adapter"), sizes=_sizes_of_file(plan)
+    )
+    yield from (Notice("warning", note) for note in adapter.notes)
     adapter.to(precision.device)
     if config.gradient_checkpointing:
         family.enable_gradient_checkpointing(unet=True, text_encoder=config.trains_text_encoder)
@@ -119,6 +123,15 @@ def prepare(plan: Plan, control: Control) -> Generator[Event, None, Job]:
     _go_on(job)
     save_config(config, plan.folder.config)
     return job
+
+
+def _sizes_of_file(plan: Plan) -> dict[str, torch.Tensor] | None:
+    """Return the tensors whose layers and ranks the adapter takes, with ``dim_from_weights``."""
+    config = plan.config
+    if not (config.dim_from_weights and config.continue_from_lora):
+        return None
+    found, _ = read_lora_file(config.continue_from_lora)
+    return {canonical_key(key): tensor for key, tensor in found.items()}
 
 
 def _notices(plan: Plan) -> Iterator[Event]:
@@ -172,7 +185,7 @@ def _go_on(job: Job) -> None:
     """Load the state of a resumed run."""
     if not (saved := job.plan.resumed):
         return
-    job.adapter.load_tensors(saved.adapter, source=str(saved.source))
+    job.adapter.load_state(saved.adapter, source=str(saved.source))
     job.optimizer.load_state_dict(saved.optimizer)
     job.scaler.load_state_dict(saved.scaler)
     job.step, job.weights, job.states = saved.progress.step, saved.progress.weights, saved.progress.states

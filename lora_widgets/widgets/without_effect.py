@@ -12,7 +12,7 @@ from lora_widgets.catalog.lr_schedules import LR_SCHEDULES
 from lora_widgets.config.fields import fields_by_name
 from lora_widgets.config.training_config import TrainingConfig
 
-_OF_THE_TYPE = ("network_dim", "network_alpha", "network_dropout")
+_OF_THE_TYPE = ("network_dim", "network_alpha")
 
 
 @dataclass(frozen=True)

@@ -85,7 +85,9 @@ def start_value(name, shape):
 def adapter(attached, recorded):
     """Return an adapter with the recorded start values."""
     made = attached(
-        network_dim=recorded.numbers["dim"], alpha=recorded.numbers["alpha"], trains_text_encoder=False
+        network_dim=recorded.numbers["dim"],
+        network_alpha=recorded.numbers["alpha"],
+        trains_text_encoder=False,
     )
     tensors = made.tensors()
     made.load_tensors(

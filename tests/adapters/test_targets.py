@@ -50,7 +50,7 @@ def model_folder(request, name):
 def test_names_and_shapes_are_those_of_the_reference(attached, case):
     adapter = attached(
         network_dim=case["dim"],
-        alpha=case["alpha"],
+        network_alpha=case["alpha"],
         trains_unet=case["unet"],
         trains_text_encoder=case["text_encoder"],
     )
