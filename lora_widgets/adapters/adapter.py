@@ -50,6 +50,10 @@ class Adapter:
             if was_in_place:
                 self.put_in_place()
 
+    def layers(self) -> Iterator[AdaptedTarget]:
+        """Yield every adapted layer, in the order of the model."""
+        return self._all()
+
     def parameters_of(self) -> dict[str, list[nn.Parameter]]:
         """Return what the optimizer updates, by component."""
         return {name: [p for m in group for p in m.parameters()] for name, group in self._modules.items()}

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class FormatRow:
-    """One format of the adapter file; ``suffix`` with its dot."""
+    """One format of the adapter file; ``suffix`` with its dot, empty where it is a folder."""
 
     name: str
     suffix: str
     summary: str
-    active: bool = False
+    active: bool = True
 
 
 @dataclass(frozen=True)
@@ -44,12 +44,12 @@ class TrackerRow:
 
 
 _FORMATS = (
-    FormatRow(
-        "safetensors", ".safetensors", "Safe to share, carries metadata, loads everywhere.", active=True
-    ),
+    FormatRow("safetensors", ".safetensors", "Safe to share, carries metadata, loads everywhere."),
     FormatRow("ckpt", ".ckpt", "A pickle without metadata, for old tools."),
     FormatRow("pt", ".pt", "A pickle without metadata, for old tools."),
-    FormatRow("diffusers", ".safetensors", "Tensor names as diffusers and PEFT write them."),
+    FormatRow(
+        "diffusers", "", "A folder with pytorch_lora_weights.safetensors, named as diffusers names it."
+    ),
 )
 _DIALECTS = (
     DialectRow("kohya", "lora_unet_... names, which nearly every program reads."),

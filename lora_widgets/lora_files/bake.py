@@ -12,7 +12,7 @@ from lora_widgets.adapters.weight_change import weight_change
 from lora_widgets.errors import ConfigError, ModelError
 from lora_widgets.lora_files.base_model import BaseModel, Slot
 from lora_widgets.lora_files.lora_file import LoraFile, Tensors
-from lora_widgets.lora_files.stream import DTYPES, Entry, write_stream
+from lora_widgets.lora_files.safetensors_file import DTYPES, Entry, write_stream
 
 Progress = Callable[[int, int], None]
 BIASES = {"diff_b", "b_norm"}

@@ -1,5 +1,7 @@
 """Writing modules under the names of other programs; reading them is `lora_file.recognised`."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -8,6 +10,15 @@ from lora_widgets.lora_files.fusing import LOW_RANK, strength
 from lora_widgets.lora_files.layouts import LAYOUTS, Component, Layout, members, native_path
 from lora_widgets.lora_files.lora_file import Modules
 from lora_widgets.lora_files.paths import dotted
+
+
+def grouped(tensors: Mapping[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    """Return tensors by kohya's keys as modules."""
+    modules: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in tensors.items():
+        name, _, own = key.partition(".")
+        modules.setdefault(name, {})[own] = tensor
+    return modules
 
 
 def in_dialect(modules: Modules, dialect: str, *, family: str) -> dict[str, Tensor]:

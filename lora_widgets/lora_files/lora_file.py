@@ -74,8 +74,22 @@ def read_lora(path: Path | str) -> LoraFile:
     return found
 
 
-def recognised(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> LoraFile:
-    """Return the modules that tensors belong to, by kohya's names.
+def kohya_tensors(path: Path | str, *, family: str) -> Tensors:
+    """Return the tensors of an adapter file for ``family`` by kohya's keys; unknown ones by their own.
+
+    Raises:
+        StateError: it is missing, damaged, or stacks what cannot be stacked.
+    """
+    tensors, metadata = read_lora_file(path)
+    found = recognised(tensors, metadata, family=family)
+    ours = {f"{name}.{key}": value for name, own in found.modules.items() for key, value in own.items()}
+    return ours | {key: tensors[key] for key in found.unknown}
+
+
+def recognised(
+    tensors: Mapping[str, Tensor], metadata: Mapping[str, str], *, family: str | None = None
+) -> LoraFile:
+    """Return the modules that tensors belong to, by kohya's names; ``family`` is looked for where it is None.
 
     Raises:
         StateError: modules of diffusers are one layer in files, but have another type than LoRA.
@@ -86,7 +100,7 @@ def recognised(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Lo
     marked = {parts.module for parts in known.values() if parts.tensor == "on_input"}
     known = {k: p for k, p in known.items() if p.tensor != "weight" or p.module in marked}
     widths = {p.module: tensors[k].shape[1] for k, p in known.items() if p.tensor == "lora_down.weight"}
-    family = family_of(set(known.values()), metadata, widths)
+    family = family or family_of(set(known.values()), metadata, widths)
     dialects = Counter(parts.dialect for parts in known.values())
     modules, misplaced = _grouped(tensors, known, family)
     unknown = (*(key for key in tensors if key not in known), *misplaced)
