@@ -119,7 +119,6 @@ def _training(facts: RunFacts, *, step: int, epoch: int, finished_at: float | No
             "ss_clip_skip": config.clip_layers_skipped,
             "ss_max_token_length": config.max_token_length if config.max_token_length > 75 else None,
             "ss_cache_latents": config.latents_are_cached,
-            "ss_full_fp16": config.full_fp16,
             "ss_loss_type": "l2",
             "ss_training_comment": config.training_comment or None,
         }
