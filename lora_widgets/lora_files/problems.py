@@ -7,6 +7,7 @@ from torch import Tensor
 
 from lora_widgets.adapters.weight_change import type_of, weight_change
 from lora_widgets.lora_files.base_model import BaseModel
+from lora_widgets.lora_files.finite import all_finite
 from lora_widgets.lora_files.lora_file import LoraFile
 
 _GATES = {
@@ -50,7 +51,7 @@ def _counted(names: list[str], what: str) -> list[str]:
 
 
 def _not_finite(tensors: Mapping[str, Tensor]) -> list[str]:
-    return [name for name, tensor in tensors.items() if not torch.isfinite(tensor.float()).all()]
+    return [name for name, tensor in tensors.items() if not all_finite(tensor)]
 
 
 def _untyped(file: LoraFile) -> list[str]:

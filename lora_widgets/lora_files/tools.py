@@ -18,6 +18,7 @@ from lora_widgets.lora_files.combine import Resized, merged, resized_modules
 from lora_widgets.lora_files.describe import FileFacts, facts_of
 from lora_widgets.lora_files.dialects import in_dialect
 from lora_widgets.lora_files.extract import extracted
+from lora_widgets.lora_files.finite import all_finite
 from lora_widgets.lora_files.layouts import LAYOUTS
 from lora_widgets.lora_files.lora_file import LoraFile, Modules, read_lora, recognised
 from lora_widgets.lora_files.lowrank import Keep
@@ -176,7 +177,7 @@ def _write(
 ) -> None:
     dtype = _dtype(precision)
     ready = {name: tensor.to(dtype or tensor.dtype).contiguous() for name, tensor in tensors.items()}
-    if spoilt := [name for name, tensor in ready.items() if not torch.isfinite(tensor.float()).all()]:
+    if spoilt := [name for name, tensor in ready.items() if not all_finite(tensor)]:
         raise ConfigError(
             f"{spoilt[0]} would hold NaN or infinite numbers, so nothing was written. Check the sources, or "
             'choose the precision "bf16" or "float", which hold larger numbers.'

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lora_widgets.adapters.keys import read_lora_file
 from lora_widgets.errors import StateError, TrainingError
+from lora_widgets.lora_files.finite import all_finite
 from lora_widgets.lora_files.writing import file_of, write_lora
 
 
@@ -44,11 +45,11 @@ def refuse_not_finite(
     Raises:
         TrainingError: a tensor holds NaN or infinity, or would in the number format of the file.
     """
-    spoilt = [name for name, tensor in ready.items() if not torch.isfinite(tensor).all()]
+    spoilt = [name for name, tensor in ready.items() if not all_finite(tensor)]
     if not spoilt:
         return
     count = f"{len(spoilt)} of {len(ready)} tensors, such as {spoilt[0]},"
-    if all(torch.isfinite(tensors[name]).all() for name in spoilt):
+    if all(all_finite(tensors[name]) for name in spoilt):
         raise TrainingError(
             f"{count} have numbers too large for {str(dtype).removeprefix('torch.')}, so nothing was saved. "
             'Set `save_precision` to "bf16" or "float" and resume from the last state.'

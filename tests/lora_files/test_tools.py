@@ -199,11 +199,11 @@ def test_files_that_do_not_go_together_are_refused(adapter, tiny_models, tmp_pat
         tools.merge_files([(adapter, 1.0), (sdxl, 1.0)], target, keep=None, precision=None, progress=quiet)
     with pytest.raises(ConfigError, match="nothing to merge"):
         tools.merge_files([(adapter, 1.0)], target, keep=None, precision=None, progress=quiet)
-    with pytest.raises(ConfigError, match="The adapter is for SDXL, but the base model is SD1.5"):
+    with pytest.raises(ConfigError, match="The adapter is for SDXL, but the base model is SD1"):
         tools.merge_into_model(
             tiny_models("sd15", "file"), [(sdxl, 1.0)], target, precision=None, progress=quiet
         )
-    with pytest.raises(ModelError, match="is a LoRA or another adapter, not a base model"):
+    with pytest.raises(ModelError, match="is a LoRA or another adapter, not a base"):
         tools.merge_into_model(adapter, [(adapter, 1.0)], target, precision=None, progress=quiet)
     with pytest.raises(ConfigError, match="Is it the same file twice"):
         base = tiny_models("sd15", "file")
