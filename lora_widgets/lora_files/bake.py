@@ -102,8 +102,8 @@ def change_of(base: BaseModel, module: str, tensors: Tensors) -> tuple[Tensor, T
     except (RuntimeError, ValueError) as error:  # tensors of other sizes fail in many ways
         size = " x ".join(map(str, base.size(module)))
         raise ModelError(
-            f"{module} does not fit the base model, which has {size} numbers there ({error}). Choose the base "
-            "model that the file was made for."
+            f"{module} does not fit the base model, which has {size} numbers there ({error}). Choose the "
+            "base model that the file was made for."
         ) from error
 
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -113,7 +114,7 @@ def _part(part: str, modules: Modules) -> PartFacts:
     )
 
 
-def _counted(counts: Mapping[object, int]) -> str:
+def _counted(counts: Mapping[Any, int]) -> str:
     """Write what there is, with counts where there is more than one kind."""
     ordered = sorted(counts.items(), key=lambda item: -item[1])
     texts = [f"{key:g}" if isinstance(key, float) else str(key) for key, _ in ordered]

@@ -5,6 +5,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import ipywidgets
 
@@ -58,7 +59,7 @@ class FilePanel:
         self.tool = ipywidgets.Dropdown(
             options=[(tool.words, name) for name, tool in TOOLS.items()], description="Tool", layout=wide
         )
-        self.fields: dict[str, ipywidgets.Widget] = {
+        self.fields: dict[str, Any] = {
             name: (ipywidgets.Textarea if name == "sources" else ipywidgets.Text)(
                 description=label, placeholder=hint, layout=wide
             )
@@ -82,6 +83,11 @@ class FilePanel:
         self.button.on_click(lambda _: self.start())
         self._show_fields()
 
+    @property
+    def chosen(self) -> str:
+        """The name of the tool that is chosen."""
+        return str(self.tool.value)
+
     def start(self) -> None:
         """Run the chosen tool in the background; a second click meanwhile does nothing."""
         if self._working is not None and self._working.is_alive():
@@ -91,15 +97,15 @@ class FilePanel:
 
     def work(self) -> None:
         """Run the chosen tool on what is typed now, and show what it says."""
-        given = {name: str(self.fields[name].value).strip() for name in TOOLS[self.tool.value].fields}
+        given = {name: str(self.fields[name].value).strip() for name in TOOLS[self.chosen].fields}
         self.button.disabled = True
         self._say("Working ...")
         try:
-            self._say(self._run(self.tool.value, given, self._progress))
+            self._say(self._run(self.chosen, given, self._progress))
         except LoraWidgetsError as error:
             self._say(str(error))
         except Exception as error:  # the thread ends here, and nobody else would tell
-            _LOG.exception("The tool %s failed", self.tool.value)
+            _LOG.exception("The tool %s failed", self.chosen)
             self._say(f"This is a mistake in the program: {type(error).__name__}: {error}")
         finally:
             self.button.disabled = False
@@ -119,5 +125,5 @@ class FilePanel:
         self.answer.value = f'<pre style="white-space: pre-wrap">{html.escape(text)}</pre>'
 
     def _show_fields(self) -> None:
-        self._form.children = [self.fields[name] for name in TOOLS[self.tool.value].fields]
+        self._form.children = [self.fields[name] for name in TOOLS[self.chosen].fields]
         self._say("")

@@ -60,9 +60,9 @@ def main() -> None:
     print(f"save_file of the library  {library * 1e3:6.0f} ms")
     print(f"one pass of SHA-256       {hashing * 1e3:6.0f} ms")
     print(f"ours, with hashes, synced {ours * 1e3:6.0f} ms: {ours / (library + hashing):.2f} of the two")
-    print(
-        f"with casting, the check for NaN, and reading back {whole * 1e3:.0f} ms (reading {reading * 1e3:.0f} ms)"
-    )
+    saving = whole - reading
+    print(f"reading back, compared    {reading * 1e3:6.0f} ms")
+    print(f"all of a save but that    {saving * 1e3:6.0f} ms: {saving / (library + hashing):.2f} of the two")
     print(f"naming as diffusers does   {renaming * 1e3:.0f} ms")
 
 
