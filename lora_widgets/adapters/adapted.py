@@ -1,6 +1,6 @@
 """A target of the base model with its adapter: the base's answer plus the change."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from typing import Protocol
 
@@ -18,6 +18,10 @@ class Maths(Protocol):
 
     def change(self, input: Tensor, member: Member) -> Tensor:
         """Return what ``member`` adds to its module's answer to ``input``."""
+        ...
+
+    def named_parameters(self) -> Iterator[tuple[str, nn.Parameter]]:
+        """Return what trains by the names of its attributes."""
         ...
 
     def raw(self) -> dict[str, Tensor]:

@@ -9,7 +9,7 @@ counts twice in a merge, parts that cannot be made from files.
 import logging
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -50,7 +50,7 @@ _CLASSES: dict[str, type[Any]] = {
 }
 _ROTATIONS = ("diag-oft", "boft")
 _WITHOUT_ALPHA = ("ia3", "full", "norm")
-_NAMES_IN_FILES = {"full": {"weight": "diff", "bias": "diff_b"}}
+_NAMES_IN_FILES: dict[str, dict[str, str]] = {"full": {"weight": "diff", "bias": "diff_b"}}
 _ZERO_AT_START = frozenset(
     {"lora_up.weight", "hada_w2_a", "lokr_w2", "lokr_w2_b", "a2.weight", "b2.weight", "weight"}
 )
@@ -103,7 +103,7 @@ class LycorisMaths(nn.Module):
     def __init__(self, part: Part, dropout: Dropout, *, generator: torch.Generator) -> None:
         super().__init__()
         self._algorithm, self._dropout = part.algorithm, dropout
-        self.inner = _new_module(part)
+        self.inner: Any = _new_module(part)
         _fill(self.inner, part, generator)
         self.inner.org_module = [_Base(part.target)]
         self._operation = operation_of(part.target.layer)
@@ -125,7 +125,7 @@ class LycorisMaths(nn.Module):
 
     def weight_change(self) -> tuple[Tensor, Tensor | None]:
         """Return the change of the target's weight and bias, as files stack them."""
-        inner: Any = self.inner
+        inner = self.inner
         match self._algorithm:
             case "full":
                 return inner.weight, inner.bias
@@ -140,14 +140,15 @@ class LycorisMaths(nn.Module):
 
     def raw(self) -> dict[str, Tensor]:
         """Return the parameters by their names in files."""
-        return {self._names.get(name, name): value for name, value in self.inner.named_parameters()}
+        parameters: Iterator[tuple[str, Tensor]] = self.inner.named_parameters()
+        return {self._names.get(name, name): value for name, value in parameters}
 
     def tensors(self) -> dict[str, Tensor]:
         """Return what a file holds; shared with what trains, except where a gate is multiplied in."""
         found = {name: value.detach() for name, value in self.raw().items()}
-        gate = found.pop("scalar", None)
-        for name in self._gates if gate is not None else ():
-            found[name] = found[name] * gate
+        if (gate := found.pop("scalar", None)) is not None:
+            for name in self._gates:
+                found[name] = found[name] * gate
         if self._algorithm == "ia3":
             found["on_input"] = torch.tensor(int(self.inner.train_input))
         if self._algorithm not in _WITHOUT_ALPHA:
@@ -181,14 +182,14 @@ class LycorisMaths(nn.Module):
                 raw[name].mul_((limit / norm) ** (1 / len(names)))
 
     def _product(self) -> Tensor:
-        inner: Any = self.inner
+        inner = self.inner
         if self._algorithm == "dora":
             return inner.make_weight() * inner.scale
         return inner.get_weight(inner.shape) * inner.scalar
 
     def _with_decomposition(self, product: Tensor) -> Tensor:
         """Turn a change of the weight into that of its direction, with a size of its own (DoRA)."""
-        inner: Any = self.inner
+        inner = self.inner
         if not inner.wd:
             return product
         weight = inner.org_weight
@@ -234,25 +235,22 @@ def _is_whole(module: Any) -> bool:
 
 def _stand_in(target: Target) -> nn.Module:
     """Return a layer of the shape of the whole target, with its weights."""
-    layer, has_bias = target.layer, target.layer.bias is not None
+    layer, bias = target.layer, target.bias()
+    made: Any
+    sizes: Any  # torch's annotations of them do not fit its own constructors
+    has_bias = bias is not None
     match layer:
         case nn.Linear():
             made = nn.Linear(layer.in_features, target.num_rows, bias=has_bias)
         case nn.Conv2d():
-            made = nn.Conv2d(
-                layer.in_channels,
-                target.num_rows,
-                layer.kernel_size,
-                layer.stride,
-                layer.padding,
-                bias=has_bias,  # pyright: ignore[reportArgumentType]
-            )
+            sizes = layer.kernel_size, layer.stride, layer.padding
+            made = nn.Conv2d(layer.in_channels, target.num_rows, *sizes, bias=has_bias)
         case nn.LayerNorm():
-            made = nn.LayerNorm(layer.normalized_shape, eps=layer.eps, bias=has_bias)
-        case nn.GroupNorm():
+            sizes = layer.normalized_shape
+            made = nn.LayerNorm(sizes, eps=layer.eps, bias=has_bias)
+        case _:
             made = nn.GroupNorm(layer.num_groups, layer.num_channels, eps=layer.eps)
     made.weight = nn.Parameter(target.weight(), requires_grad=False)
-    bias = target.bias()
     made.bias = None if bias is None else nn.Parameter(bias, requires_grad=False)
     return made
 

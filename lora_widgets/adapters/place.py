@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from torch import Tensor, nn
 from torch.nn import functional
@@ -38,9 +39,8 @@ def operation_of(layer: Layer) -> Callable[..., Tensor]:
         case nn.Linear():
             return functional.linear
         case nn.Conv2d():
-            return partial(
-                functional.conv2d, stride=layer.stride, padding=layer.padding, dilation=layer.dilation
-            )
+            sizes: dict[str, Any] = {"stride": layer.stride, "padding": layer.padding}
+            return partial(functional.conv2d, **sizes, dilation=layer.dilation)
         case nn.LayerNorm():
 
             def layer_norm(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -1,7 +1,7 @@
 """Which modules of a model an adapter attaches to."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import TypeGuard
@@ -83,9 +83,10 @@ class Target:
     def bias(self) -> Tensor | None:
         """Return the base model's bias in float32, as files stack it, or None."""
         biases = [member.module.bias for member in self.members]
-        return None if biases[0] is None else self._stacked(biases)
+        found = [bias for bias in biases if bias is not None]
+        return self._stacked(found) if len(found) == len(biases) else None
 
-    def _stacked(self, tensors: list[Tensor]) -> Tensor:
+    def _stacked(self, tensors: Sequence[Tensor]) -> Tensor:
         pieces = [m.in_files(t.detach().float()) for m, t in zip(self.members, tensors, strict=True)]
         return pieces[0] if len(pieces) == 1 else torch.cat(pieces)
 

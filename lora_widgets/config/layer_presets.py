@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from lora_widgets.catalog.layer_presets import LAYER_PRESETS, LayerChoice, LayerOverride, LayerPreset
 from lora_widgets.catalog.lora_types import LORA_TYPES
@@ -93,8 +93,8 @@ def _read(path: str, content: Mapping[str, Any]) -> LayerPreset:
 def _override(path: str, pattern: str, values: Any, *, of_block: bool) -> LayerOverride:
     if not isinstance(values, Mapping):
         raise ConfigError(f"The preset file {path!r} has {pattern} = {values!r}, but it must be a table.")
-    settings: dict[str, object] = dict(values)
-    algorithm = settings.pop("algo", None)
+    settings = {str(name): value for name, value in cast("Mapping[str, Any]", values).items()}
+    algorithm: str | None = settings.pop("algo", None)
     if settings.get("dora_wd") and algorithm in ("locon", "lora"):
         algorithm = "dora"
     if algorithm is not None and algorithm not in _ALGORITHMS:
