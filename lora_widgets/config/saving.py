@@ -58,8 +58,8 @@ class Checkpoints(Section, tab=Tab.SAVING, group="Checkpoints"):
 
     private_metadata: Annotated[bool, Ui("Private metadata"), _WITH_METADATA] = False
     """Leave out what tells of the pictures and of this computer. That is: names of folders and models,
-    frequencies of tags, buckets, prompts, the comment on the training, and times but the date. Paths are never
-    in the file."""
+    frequencies of tags, buckets, prompts, the comment on the training, and times but the date. Paths are
+    never in the file."""
 
     @property
     def dialect(self) -> str:

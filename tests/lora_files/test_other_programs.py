@@ -4,8 +4,8 @@ ComfyUI (comfy/lora.py, functions model_lora_keys_unet and model_lora_keys_clip)
 from those of the model's own weights. For every weight of the denoiser, which it calls ``diffusion_model.X``,
 these are this name and ``lora_unet_`` with X flattened; for UNets also ``lora_unet_`` and ``unet.`` with the
 path of diffusers. For every weight of a text encoder it is ``text_encoders.`` before its name; for CLIP also
-``lora_te`` (one encoder), ``lora_te1`` (CLIP-L) and ``lora_te2`` (CLIP-G, beside CLIP-L); for T5 ``lora_te3``.
-For Flux and SD3 it takes ``transformer.`` with the path of diffusers. Tensors may be lora_up and lora_down,
+``lora_te`` (one encoder), ``lora_te1`` (CLIP-L), ``lora_te2`` (CLIP-G beside it); for T5 ``lora_te3``. For
+Flux and SD3 it takes ``transformer.`` with the path of diffusers. Tensors may be lora_up and lora_down,
 lora_A and lora_B, or those of LyCORIS.
 
 AUTOMATIC1111's web UI (extensions-builtin/Lora) reads Stable Diffusion 1 and XL: ``lora_unet_`` with
