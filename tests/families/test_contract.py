@@ -1,7 +1,5 @@
 """What training asks of every family: encode, predict, learn, save, and answer the same from the file."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 
@@ -9,6 +7,7 @@ from lora_widgets.adapters.attach import attach
 from lora_widgets.adapters.keys import read_lora_file
 from lora_widgets.catalog.families import FAMILIES
 from lora_widgets.config.noise import NoiseAndLoss
+from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.families.family import open_family
 from lora_widgets.training.export import write_weights
 from lora_widgets.training.loss import Draw, diffusion_loss
@@ -24,24 +23,15 @@ def test_every_active_family_is_here():
 @pytest.fixture(params=TINY)
 def opened(request):
     """Return a family with every part loaded, and its settings."""
-    settings = SimpleNamespace(
+    settings = TrainingConfig(
+        project_name="contract",
         model_type=request.param,
         pretrained_model_name_or_path=str(request.getfixturevalue(TINY[request.param])),
-        vae_path=None,
-        model_config_path=None,
-        tokenizer_path=None,
-        no_half_vae=True,
-        zero_terminal_snr=False,
-        v_parameterization=False,
-        v_pred_like_loss=0.0,
-        max_token_length=75,
-        clip_layers_skipped=1,
+        train_data_dir="unused",
+        output_dir="unused",
+        clip_skip=1,
         network_dim=4,
-        alpha=2.0,
-        network_dropout=0.0,
-        seed=42,
-        trains_unet=True,
-        trains_text_encoder=True,
+        network_alpha=2.0,
     )
     family = open_family(settings)
     for load in (family.load_vae, family.load_text_encoder, family.load_denoiser):
