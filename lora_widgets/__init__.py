@@ -24,6 +24,7 @@ _HOMES = {
     "train": "lora_widgets.launch",
     "DatasetPreview": "lora_widgets.widgets.dataset_preview",
     "TrainingPanel": "lora_widgets.training_panel",
+    "LoraFiles": "lora_widgets.lora_files_panel",
     "LoraWidgetsError": "lora_widgets.errors",
 }
 
@@ -31,6 +32,7 @@ __all__ = [
     "Control",
     "DatasetPreview",
     "Facts",
+    "LoraFiles",
     "LoraWidgetsError",
     "Run",
     "TrainingConfig",
@@ -52,6 +54,7 @@ if TYPE_CHECKING:
     from lora_widgets.demo.config import demo_config
     from lora_widgets.errors import LoraWidgetsError
     from lora_widgets.launch import start, train
+    from lora_widgets.lora_files_panel import LoraFiles
     from lora_widgets.training.control import Control
     from lora_widgets.training.run import Run
     from lora_widgets.training.start import iter_training

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
+from lora_widgets.commands.file import add_tools
 from lora_widgets.errors import LoraWidgetsError
 
 EXIT_USER_ERROR = 2
@@ -47,6 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_check(commands)
     _add_settings(commands)
+    _add_file(commands)
     return parser
 
 
@@ -92,6 +94,11 @@ def _add_settings(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     text = "list all settings, or explain one"
     settings = commands.add_parser("settings", help=text, description=_sentence(text))
     settings.add_argument("name", nargs="?", metavar="NAME", help="the setting to explain")
+
+
+def _add_file(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    text = "look into LoRA files, convert, resize, merge and extract them"
+    add_tools(commands.add_parser("file", help=text, description=_sentence(text)))
 
 
 def _add_config_arguments(parser: argparse.ArgumentParser) -> None:

@@ -20,7 +20,9 @@ MAY_IMPORT = {  # demo.paths: where the folders are that the value "demo" stands
     "diffusion": set(),
     "families": {"catalog", "config", "demo.paths", "diffusion"},
     "adapters": {"catalog", "config", "families"},
-    "training": {"adapters", "catalog", "config", "data", "diffusion", "families"},
+    # lora_files: adapter files by themselves, for the tools on files and for what training saves
+    "lora_files": {"adapters", "catalog", "config", "families"},
+    "training": {"adapters", "catalog", "config", "data", "diffusion", "families", "lora_files"},
     "sinks": set(),
     "preview": {"catalog", "config", "data"},
     # preview: the pure part of the dry run, which is also written as a page
@@ -29,7 +31,7 @@ MAY_IMPORT = {  # demo.paths: where the folders are that the value "demo" stands
     "errors": set(),
 }
 FOREIGN = {  # what only these places may import; one door for each library with side effects
-    "torch": {"adapters", "data", "demo", "diffusion", "families", "launch", "training"},
+    "torch": {"adapters", "data", "demo", "diffusion", "families", "launch", "lora_files", "training"},
     "diffusers": {"adapters", "demo", "families", "training"},
     "transformers": {"demo", "families", "training"},
     "tokenizers": {"data.tokens", "demo"},

@@ -50,6 +50,10 @@ class Adapter:
             if was_in_place:
                 self.put_in_place()
 
+    def layers(self) -> Iterator[AdaptedTarget]:
+        """Yield every adapted layer, in the order of the model."""
+        return self._all()
+
     def named_parameters_of(self) -> dict[str, dict[str, nn.Parameter]]:
         """Return what the optimizer updates by component and name, in which ``lora_up`` marks up matrices."""
         return {

@@ -5,12 +5,21 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class FormatRow:
-    """One format of the adapter file; ``suffix`` with its dot."""
+    """One format of the adapter file; ``suffix`` with its dot, empty where it is a folder."""
 
     name: str
     suffix: str
     summary: str
-    active: bool = False
+    active: bool = True
+
+
+@dataclass(frozen=True)
+class DialectRow:
+    """One way to name the tensors of an adapter file."""
+
+    name: str
+    summary: str
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -35,12 +44,21 @@ class TrackerRow:
 
 
 _FORMATS = (
-    FormatRow(
-        "safetensors", ".safetensors", "Safe to share, carries metadata, loads everywhere.", active=True
-    ),
+    FormatRow("safetensors", ".safetensors", "Safe to share, carries metadata, loads everywhere."),
     FormatRow("ckpt", ".ckpt", "A pickle without metadata, for old tools."),
     FormatRow("pt", ".pt", "A pickle without metadata, for old tools."),
-    FormatRow("diffusers", ".safetensors", "Tensor names as diffusers and PEFT write them."),
+    FormatRow(
+        "diffusers", "", "A folder with pytorch_lora_weights.safetensors, named as diffusers names it."
+    ),
+)
+_DIALECTS = (
+    DialectRow("kohya", "lora_unet_... names, which nearly every program reads."),
+    DialectRow(
+        "diffusers",
+        "unet. and transformer. names as diffusers and PEFT write them; LoRA and LoCon only.",
+        aliases=("peft",),
+    ),
+    DialectRow("native", "diffusion_model. names after the publisher's own code, for ComfyUI."),
 )
 _BF16 = PrecisionRow(
     "bf16", "bfloat16", "Half the memory with the range of full precision; needs a recent GPU."
@@ -48,6 +66,8 @@ _BF16 = PrecisionRow(
 _FP16 = PrecisionRow("fp16", "float16", "Half the memory; small gradients need scaling, which is automatic.")
 
 SAVE_FORMATS: dict[str, FormatRow] = {row.name: row for row in _FORMATS}
+
+DIALECTS: dict[str, DialectRow] = {row.name: row for row in _DIALECTS}
 
 PRECISIONS: dict[str, PrecisionRow] = {
     "no": PrecisionRow("no", "float32", "Full precision: exact and slow.", aliases=("fp32", "none")),

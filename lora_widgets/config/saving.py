@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from lora_widgets.catalog.formats import SAVE_FORMATS, SAVE_PRECISIONS
+from lora_widgets.catalog.formats import DIALECTS, SAVE_FORMATS, SAVE_PRECISIONS
 from lora_widgets.catalog.samplers import SAMPLERS
 from lora_widgets.config.cadence import Every
 from lora_widgets.config.fields import OneOf, OnlyWhen, Ui
@@ -12,6 +12,7 @@ from lora_widgets.config.section import Section
 from lora_widgets.config.tabs import Tab
 from lora_widgets.config.values import file_name_or_empty
 
+_WITH_METADATA = OnlyWhen("no_metadata", *(False,))
 _COUNT = Field(ge=0, le=10_000_000)
 
 
@@ -43,16 +44,57 @@ class Checkpoints(Section, tab=Tab.SAVING, group="Checkpoints"):
     save_model_as: Annotated[str, OneOf(SAVE_FORMATS), Ui("Format")] = "safetensors"
     """Format of the saved weights."""
 
+    save_dialect: Annotated[
+        str, OneOf(DIALECTS), Ui("Names in the file"), OnlyWhen("save_model_as", "safetensors", "ckpt", "pt")
+    ] = "kohya"
+    """Whose names the tensors have. kohya is read nearly everywhere, but diffusers reads SD3 by its own names
+    only. The format diffusers always has these."""
+
     save_precision: Annotated[str, OneOf(SAVE_PRECISIONS), Ui("Precision of the file")] = "fp16"
     """Number format of the saved weights. float doubles the file without visible gain."""
 
     no_metadata: Annotated[bool, Ui("No metadata")] = False
     """Leave settings, tags and counts out of the file. Other programs then know less about it."""
 
+    private_metadata: Annotated[bool, Ui("Private metadata"), _WITH_METADATA] = False
+    """Leave out what tells of the pictures and of this computer. That is: names of folders and models,
+    frequencies of tags, buckets, prompts, the comment on the training, and times but the date. Paths are
+    never in the file."""
+
+    @property
+    def dialect(self) -> str:
+        """Whose names the tensors have, by name of the row."""
+        return "diffusers" if self.save_model_as == "diffusers" else self.save_dialect
+
     @property
     def save_every(self) -> Every:
         """When weights are saved."""
         return Every(epochs=self.save_every_n_epochs, steps=self.save_every_n_steps)
+
+
+class About(Section, tab=Tab.SAVING, group="About the file"):
+    """What the file says about itself to those who get it."""
+
+    metadata_title: Annotated[str, Ui("Title")] = ""
+    """Title of the LoRA. Empty means the name of the file."""
+
+    metadata_author: Annotated[str, Ui("Author")] = ""
+    """Who made it."""
+
+    metadata_description: Annotated[str, Ui("Description", multiline=True)] = ""
+    """What it is for and how it is used."""
+
+    metadata_license: Annotated[str, Ui("Licence")] = ""
+    """Under which licence it may be used."""
+
+    metadata_tags: Annotated[str, Ui("Tags")] = ""
+    """Words by which it can be found, separated by commas."""
+
+    metadata_trigger_phrase: Annotated[str, Ui("Trigger words")] = ""
+    """Words that call up what was learned."""
+
+    training_comment: Annotated[str, Ui("Comment on the training", multiline=True)] = ""
+    """A note for yourself, which the file keeps."""
 
 
 class Samples(Section, tab=Tab.SAVING, group="Sample pictures"):

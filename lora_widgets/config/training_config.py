@@ -17,7 +17,7 @@ from lora_widgets.config.memory import Caching, Memory
 from lora_widgets.config.monitoring import Logging
 from lora_widgets.config.names import did_you_mean
 from lora_widgets.config.noise import FlowMatching, NoiseAndLoss
-from lora_widgets.config.saving import Checkpoints, Samples
+from lora_widgets.config.saving import About, Checkpoints, Samples
 from lora_widgets.config.setup import ModelFiles, Project
 from lora_widgets.errors import ConfigError
 
@@ -49,6 +49,7 @@ class TrainingConfig(  # pyright: ignore[reportIncompatibleVariableOverride] - t
     Memory,
     Caching,
     Checkpoints,
+    About,
     Samples,
     Logging,
 ):

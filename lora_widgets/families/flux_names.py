@@ -5,7 +5,7 @@ from torch import nn
 from lora_widgets.families.family import Root
 from lora_widgets.families.native_paths import NativeBlocks, NativePlace, fused, native_path, native_row
 
-_BLOCKS = (
+FLUX_BLOCKS = (
     NativeBlocks(
         ours="transformer_blocks",
         native="double_blocks",
@@ -39,6 +39,6 @@ def flux_root(transformer: nn.Module) -> Root:
     return Root(
         transformer,
         "lora_unet",
-        path_in_files=native_path(_BLOCKS),
-        place_in_files=native_row(_BLOCKS),
+        path_in_files=native_path(FLUX_BLOCKS),
+        place_in_files=native_row(FLUX_BLOCKS),
     )

@@ -5,7 +5,7 @@ from torch import nn
 from lora_widgets.families.family import Root
 from lora_widgets.families.native_paths import NativeBlocks, NativePlace, fused, native_path, native_row
 
-_BLOCKS = (
+SD3_BLOCKS = (
     NativeBlocks(
         ours="transformer_blocks",
         native="joint_blocks",
@@ -37,7 +37,7 @@ def sd3_root(transformer: nn.Module) -> Root:
     return Root(
         transformer,
         "lora_unet",
-        path_in_files=native_path(_BLOCKS),
-        place_in_files=native_row(_BLOCKS),
+        path_in_files=native_path(SD3_BLOCKS),
+        place_in_files=native_row(SD3_BLOCKS),
         halves_swapped=frozenset(f"{path}.norm1_context.linear" for path in blocks[-1:]),
     )

@@ -1,14 +1,14 @@
-"""What a LoRA file says about itself: kohya's ``ss_*`` and ``sshs_*``, and SAI's ``modelspec.*``.
+"""What a LoRA file says about itself: kohya's ``ss_*``, SAI's ``modelspec.*``, and our own settings.
 
 All values are text. Programs read the trigger words, the base model and the rank from here; paths of the
-user's computer and secrets never get in.
+user's computer and secrets never get in. The hashes ``sshs_*`` are added where the file is written.
 """
 
-import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from pathlib import Path
 
 import lora_widgets
 from lora_widgets.catalog.families import FAMILIES
@@ -18,7 +18,10 @@ from lora_widgets.config.steps import StepPlan
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.data.buckets import BucketPlan
 from lora_widgets.data.scan import Scan
+from lora_widgets.training.base_hashes import file_hashes
 from lora_widgets.training.dataset_metadata import describe_dataset
+from lora_widgets.training.modelspec import describe_model
+from lora_widgets.training.network_metadata import describe_network
 
 CONFIG_KEY = "lora_widgets.config"
 _MINIMAL = (
@@ -29,12 +32,21 @@ _MINIMAL = (
     "ss_network_alpha",
     "ss_network_args",
 )
-_MEBIBYTE = 0x100000
+_TELLS_OF_OTHERS = (
+    *("ss_dataset_dirs", "ss_reg_dataset_dirs", "ss_tag_frequency", "ss_bucket_info", "ss_datasets"),
+    *("ss_sd_model_name", "ss_sd_model_hash", "ss_new_sd_model_hash"),
+    *("ss_vae_name", "ss_vae_hash", "ss_new_vae_hash", "ss_training_comment"),
+    *("ss_session_id", "ss_training_started_at", "ss_training_finished_at"),
+)
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class RunFacts:
-    """What metadata tells of a run beside its settings and its progress."""
+    """What metadata tells of a run beside its settings and its progress.
+
+    ``weights_file`` is the single file of the base model, if it is one.
+    """
 
     config: TrainingConfig
     scan: Scan
@@ -43,53 +55,43 @@ class RunFacts:
     identity: Mapping[str, str]
     session: str
     started_at: float
+    weights_file: Path | None
 
 
 def describe(facts: RunFacts, *, step: int, epoch: int, finished_at: float | None) -> dict[str, str]:
-    """Return the metadata of weights saved after ``step`` steps; the minimal set with ``no_metadata``."""
-    full = _network(facts) | _training(facts, step=step, epoch=epoch, finished_at=finished_at)
-    full |= describe_dataset(facts.config, facts.scan, facts.buckets)
-    full |= _noise(facts) | _flow(facts.config) | _own(facts.config)
-    full |= {k: v for k, v in facts.identity.items() if k.startswith("ss_")}
-    chosen = {key: full[key] for key in _MINIMAL} if facts.config.no_metadata else full
-    return chosen | _modelspec(facts)
+    """Return the metadata of weights saved after ``step`` steps.
 
-
-def with_hashes(metadata: Mapping[str, str], serialized: bytes) -> dict[str, str]:
-    """Add the hashes by which other programs recognise the file.
-
-    ``serialized`` is the file made with the ``ss_*`` metadata only: sshs_model_hash is the SHA-256 of what
-    follows its header, sshs_legacy_hash that of 64 KiB at 1 MiB, 8 digits.
+    With ``no_metadata`` it is the minimal set, without which loaders do not know what they read; with
+    ``private_metadata`` all that tells of pictures and of this computer is left out.
     """
-    header = int.from_bytes(serialized[:8], "little")
-    legacy = hashlib.sha256(serialized[_MEBIBYTE : _MEBIBYTE + 0x10000]).hexdigest()[:8]
-    body = hashlib.sha256(serialized[8 + header :]).hexdigest()
-    return {**metadata, "sshs_model_hash": body, "sshs_legacy_hash": legacy}
+    config, about = facts.config, facts.identity
+    full = describe_network(config) | {k: v for k, v in about.items() if k.startswith("ss_")}
+    spec = describe_model(config, about, started_at=facts.started_at)
+    if config.no_metadata:
+        return {key: full[key] for key in _MINIMAL} | spec
+    full = _training(facts, step=step, epoch=epoch, finished_at=finished_at) | full
+    full |= describe_dataset(config, facts.scan, facts.buckets)
+    full |= _noise(facts) | _flow(config) | _own(config)
+    if config.private_metadata:
+        return {key: value for key, value in full.items() if key not in _TELLS_OF_OTHERS} | spec
+    return full | _base_hashes(facts) | spec
+
+
+def _base_hashes(facts: RunFacts) -> dict[str, str]:
+    """Return the hashes of the files of the base model and of another autoencoder; folders have none."""
+    vae = Path(facts.config.vae_path).expanduser() if facts.config.vae_path else None
+    found: dict[str, str] = {}
+    for part, path in (("sd_model", facts.weights_file), ("vae", vae)):
+        try:
+            if path is not None and path.is_file():
+                found[f"ss_{part}_hash"], found[f"ss_new_{part}_hash"] = file_hashes(path)
+        except OSError as error:  # gone since it was loaded; the weights are worth saving without it
+            _LOG.warning("The hash of %s is not in the metadata: %s", path, error)
+    return found
 
 
 def _text(values: Mapping[str, object]) -> dict[str, str]:
     return {key: str(value) for key, value in values.items()}
-
-
-def _network(facts: RunFacts) -> dict[str, str]:
-    config = facts.config
-    return _text(
-        {
-            "ss_v2": "False",
-            "ss_base_model_version": facts.identity["ss_base_model_version"],
-            # The name tells readers which arithmetic the tensors follow, and ours is that of this module.
-            "ss_network_module": "networks.lora",
-            "ss_network_dim": config.network_dim,
-            "ss_network_alpha": config.alpha,
-            "ss_network_dropout": config.network_dropout or None,
-            "ss_network_args": json.dumps(_loraplus(config)),
-        }
-    )
-
-
-def _loraplus(config: TrainingConfig) -> dict[str, str]:
-    """Return the LoRA+ ratios that acted, under the names of the arguments of ``networks.lora``."""
-    return _text({f"loraplus_{name}_lr_ratio": ratio for name, ratio in config.loraplus_ratios.items()})
 
 
 def _training(facts: RunFacts, *, step: int, epoch: int, finished_at: float | None) -> dict[str, str]:
@@ -119,6 +121,8 @@ def _training(facts: RunFacts, *, step: int, epoch: int, finished_at: float | No
             "ss_clip_skip": config.clip_layers_skipped,
             "ss_max_token_length": config.max_token_length if config.max_token_length > 75 else None,
             "ss_cache_latents": config.latents_are_cached,
+            "ss_loss_type": "l2",
+            "ss_training_comment": config.training_comment or None,
         }
     )
 
@@ -174,29 +178,9 @@ def _flow(config: TrainingConfig) -> dict[str, str]:
 def _own(config: TrainingConfig) -> dict[str, str]:
     """Return our configuration under one key, without paths, prompts' files or secrets."""
     private = {spec.name for spec in fields(TrainingConfig) if spec.secret or spec.path}
+    private |= {"sample_prompts", "training_comment"} if config.private_metadata else set()
     shown = {name: value for name, value in config.changed().items() if name not in private}
     return {
         CONFIG_KEY: json.dumps(shown, default=str),
         "lora_widgets.version": lora_widgets.__version__,
     }
-
-
-def _modelspec(facts: RunFacts) -> dict[str, str]:
-    config, identity = facts.config, facts.identity
-    width, height = config.resolution_size
-    return {
-        "modelspec.sai_model_spec": "1.0.0",
-        "modelspec.implementation": "https://github.com/Stability-AI/generative-models",
-        "modelspec.title": config.file_stem,
-        "modelspec.resolution": f"{width}x{height}",
-        "modelspec.date": datetime.fromtimestamp(facts.started_at, tz=UTC).strftime("%Y-%m-%dT%H:%M:%S"),
-        "modelspec.encoder_layer": str(config.clip_layers_skipped),
-        **{key: value for key, value in identity.items() if key.startswith("modelspec.")},
-        **_timestep_range(config),
-    }
-
-
-def _timestep_range(config: TrainingConfig) -> dict[str, str]:
-    """Return what the format asks of weights that were not trained at all steps of noise."""
-    first, end = config.min_timestep, config.max_timestep
-    return {} if (first, end) == (0, 1000) else {"modelspec.timestep_range": f"{first},{end}"}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lora_widgets.adapters.keys import read_lora_file
+from lora_widgets.catalog.formats import SAVE_FORMATS
 from lora_widgets.config.findings import Facts, Finding, Severity, check
 from lora_widgets.config.free_memory import free_memory_bytes
 from lora_widgets.config.layer_presets import layers_of
@@ -16,6 +16,7 @@ from lora_widgets.data.facts import FoundPictures, facts_for
 from lora_widgets.data.prompt_file import look_up_prompts
 from lora_widgets.errors import ConfigError, StateError
 from lora_widgets.families.family import Family, open_family
+from lora_widgets.lora_files.lora_file import kohya_tensors
 from lora_widgets.training.folder import RunFolder
 from lora_widgets.training.optimizers import optimizer_keywords
 from lora_widgets.training.precision import has_bf16, has_cuda
@@ -62,7 +63,8 @@ def make_plan(config: TrainingConfig) -> Plan:
     optimizer_keywords(config)
     layers_of(config.preset, lora_type=config.lora_type)
     prompts = _prompts(config, facts, family)
-    folder = RunFolder(Path(config.output_dir), config.file_stem)
+    suffix = SAVE_FORMATS[config.save_model_as].suffix
+    folder = RunFolder(Path(config.output_dir), config.file_stem, suffix)
     identity = identity_of(config, found.facts.bucket_counts)
     resumed = _resumed(config, folder, identity, steps)
     start_values = _start_values(config, resumed)
@@ -119,4 +121,4 @@ def _start_values(config: TrainingConfig, resumed: Saved | None) -> tuple[dict[s
     """Return the tensors of ``continue_from_lora`` and their source; a resumed run has its own."""
     if not config.continue_from_lora or resumed:
         return None
-    return read_lora_file(config.continue_from_lora)[0], config.continue_from_lora
+    return kohya_tensors(config.continue_from_lora, family=config.model_type), config.continue_from_lora

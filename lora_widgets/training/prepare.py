@@ -118,6 +118,7 @@ def prepare(plan: Plan, control: Control) -> Generator[Event, None, Job]:
         identity=family.identity(),
         session=uuid.uuid4().hex,
         started_at=time.time(),
+        weights_file=family.weights_file,
     )
     job = Job(plan, precision, dataset, text, adapter, optimizer, precision.new_scaler(), studio, facts)
     _go_on(job)

@@ -5,12 +5,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lora_widgets.events import Event, Saved
+from lora_widgets.lora_files.dialects import grouped, in_dialect
+from lora_widgets.lora_files.writing import file_of
 from lora_widgets.training.export import write_weights
 from lora_widgets.training.folder import expired, without
 from lora_widgets.training.metadata import describe
 from lora_widgets.training.optimizers import averaged
 from lora_widgets.training.precision import save_dtype
 from lora_widgets.training.prepare import Job
+from lora_widgets.training.saved_check import refuse_other_effect
 from lora_widgets.training.state import Progress, delete_folder, write_state
 
 
@@ -37,8 +40,10 @@ def save_end(job: Job) -> Iterator[Event]:
 def _save(job: Job, path: Path, *, finished_at: float | None = None) -> Iterator[Event]:
     config, epoch = job.plan.config, job.epoch_of(max(0, job.step - 1))
     metadata = describe(job.facts, step=job.step, epoch=epoch, finished_at=finished_at)
+    dtype, family = save_dtype(config.save_precision), job.plan.family.name
     with averaged(job.optimizer):
-        write_weights(path, job.adapter.tensors(), metadata, dtype=save_dtype(config.save_precision))
+        named = in_dialect(grouped(job.adapter.tensors()), config.dialect, family=family)
+        write_weights(path, named, metadata, dtype=dtype)
     yield Saved("weights", job.step, epoch, str(path))
     state = job.plan.folder.state_beside(path)
     older = without(job.states, [state.name])
@@ -57,13 +62,20 @@ def _save(job: Job, path: Path, *, finished_at: float | None = None) -> Iterator
     yield Saved("state", job.step, epoch, str(state))
     for name in doomed:
         delete_folder(job.plan.folder.path / name)
+    if finished_at is not None:
+        with averaged(job.optimizer):
+            refuse_other_effect(file_of(path), job.adapter, family=family, dtype=dtype)
 
 
 def _forget_old_weights(job: Job) -> None:
     """Delete weights of epochs beyond the number to keep; only files this run wrote are in the list."""
     gone = expired(job.weights, job.plan.config.save_last_n_epochs)
     for name in gone:
-        (job.plan.folder.path / name).unlink(missing_ok=True)
+        path = job.plan.folder.path / name
+        if path.is_dir():
+            delete_folder(path)
+        else:
+            path.unlink(missing_ok=True)
     job.weights = without(job.weights, gone)
 
 

@@ -111,16 +111,16 @@ def test_saved_numbers_have_the_chosen_precision(make_config, tmp_path):
 
 
 def test_a_file_that_cannot_be_written_is_an_error_with_a_remedy(tmp_path, monkeypatch):
-    def full(path, content):
+    def full(path, tensors, metadata):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(export, "write_atomically", full)
+    monkeypatch.setattr(export, "write_lora", full)
     with pytest.raises(TrainingError, match=r"No space left on device.*Free some disk space"):
         write_weights(tmp_path / "x.safetensors", {"a": torch.ones(2)}, {}, dtype=torch.float32)
 
 
 def test_a_file_that_reads_back_differently_is_an_error(tmp_path, monkeypatch):
-    monkeypatch.setattr(export, "load_file", lambda path: {"a": torch.zeros(2)})
+    monkeypatch.setattr(export, "read_lora_file", lambda path: ({"a": torch.zeros(2)}, {}))
     with pytest.raises(TrainingError, match="reads back differently"):
         write_weights(tmp_path / "x.safetensors", {"a": torch.ones(2)}, {}, dtype=torch.float32)
 

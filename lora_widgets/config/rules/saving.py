@@ -1,6 +1,9 @@
 """Rules about what is written and kept."""
 
+from lora_widgets.catalog.lora_types import LORA_TYPES
 from lora_widgets.config.rules.rule import Advice, Severity, Situation, change, rule
+
+_READ_BY_DIFFUSERS = ("LoRA", "LoCon", "DyLoRA")
 
 
 @rule(Severity.ERROR, "output_name", "output_dir")
@@ -88,4 +91,60 @@ def large_file(now: Situation) -> Advice | None:
         return None
     return Advice(
         "`save_precision` is float: the file is twice as large, without visible gain.", "fp16 is usual."
+    )
+
+
+@rule(Severity.ERROR, "save_model_as", "save_dialect", "lora_type")
+def no_names_for_type(now: Situation) -> Advice | None:
+    """The program diffusers has names for low-rank matrices only."""
+    config, reads = now.config, LORA_TYPES[now.config.lora_type].reads
+    if config.dialect != "diffusers":
+        return None
+    setting = "save_model_as" if config.save_model_as == "diffusers" else "save_dialect"
+    other = "safetensors" if setting == "save_model_as" else "kohya"
+    fix = change(**{setting: other})
+    if config.lora_type not in _READ_BY_DIFFUSERS:
+        return Advice(
+            f"`{setting}` is diffusers, which reads LoRA, LoCon and DyLoRA only, not {config.lora_type}.",
+            f"Set `{setting}` to {other}.",
+            fix,
+        )
+    extras = (name for name in ("use_tucker", "train_norm") if name in reads)
+    extra = next((name for name in extras if getattr(config, name)), None)
+    if extra is None:
+        return None
+    return Advice(
+        f"`{setting}` is diffusers, which has no names for what `{extra}` adds.",
+        f"Set `{setting}` to {other}, or turn `{extra}` off.",
+        fix,
+        (change(**{extra: False}),),
+    )
+
+
+@rule(Severity.NOTE, "save_model_as")
+def pickle_without_metadata(now: Situation) -> Advice | None:
+    """A pickle holds tensors only."""
+    kind = now.config.save_model_as
+    if kind not in ("ckpt", "pt"):
+        return None
+    return Advice(
+        f"`save_model_as` is {kind}: such a file holds no metadata, so other programs cannot tell the model "
+        "family, nor show trigger words.",
+        "safetensors is read everywhere.",
+        change(save_model_as="safetensors"),
+    )
+
+
+@rule(Severity.NOTE, "private_metadata", "training_comment")
+def comment_left_out(now: Situation) -> Advice | None:
+    """A comment is of no use where it is not written."""
+    config = now.config
+    if not config.training_comment or not (config.no_metadata or config.private_metadata):
+        return None
+    reason = "no_metadata" if config.no_metadata else "private_metadata"
+    return Advice(
+        f"`training_comment` has no effect: `{reason}` leaves it out of the file.",
+        "",
+        change(**{reason: False}),
+        (change(training_comment=""),),
     )
