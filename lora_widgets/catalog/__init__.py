@@ -2,6 +2,5 @@
 
 The tables are plain data that anybody may read without loading torch: the dropdowns, the error messages and
 the documentation all come from the same rows. Classes are named by import path and resolved where they are
-used. This package imports nothing of ours. ``active`` says whether this version can use a row; a choice that
-is not active is refused with a sentence that names the ones that are.
+used. This package imports nothing of ours.
 """

@@ -21,7 +21,7 @@ class SampleDefaults:
 class FamilyRow:
     """One model family.
 
-    ``import_path`` is "module:class", empty while the family is not active. ``bucket_multiple`` is the number
+    ``import_path`` is "module:class". ``bucket_multiple`` is the number
     of pixels by which bucket sides must be divisible, ``native_size_px`` the side the family was trained at,
     ``numbers_per_caption`` how many numbers the denoiser reads of a short caption. ``text_encoders`` are the
     components beside the denoiser that an adapter can train.
@@ -37,7 +37,6 @@ class FamilyRow:
     text_encoders: tuple[str, ...] = ("text_encoder",)
     samples: SampleDefaults = SampleDefaults()
     import_path: str = ""
-    active: bool = False
     aliases: tuple[str, ...] = ()
 
 
@@ -51,7 +50,6 @@ _ROWS = (
         numbers_per_caption=77 * 768,
         predicts="noise",
         import_path="lora_widgets.families.sd15:SD15",
-        active=True,
         aliases=("sd15", "SD1"),
     ),
     FamilyRow(
@@ -64,7 +62,6 @@ _ROWS = (
         predicts="noise",
         text_encoders=("text_encoder_1", "text_encoder_2"),
         import_path="lora_widgets.families.sdxl:SDXL",
-        active=True,
     ),
     FamilyRow(
         name="Flux",
@@ -75,7 +72,6 @@ _ROWS = (
         numbers_per_caption=512 * 4096 + 768,
         predicts="velocity",
         import_path="lora_widgets.families.flux:Flux",
-        active=True,
         samples=SampleDefaults(steps=20, scale=1.0, guidance=3.5, side_multiple=16),
         aliases=("Flux.1",),
     ),
@@ -88,7 +84,6 @@ _ROWS = (
         numbers_per_caption=(77 + 256) * 4096 + 2048,
         predicts="velocity",
         import_path="lora_widgets.families.sd3:SD3",
-        active=True,
         text_encoders=("text_encoder_1", "text_encoder_2"),
         samples=SampleDefaults(side_multiple=16),
         aliases=("SD3.5",),

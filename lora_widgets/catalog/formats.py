@@ -10,7 +10,6 @@ class FormatRow:
     name: str
     suffix: str
     summary: str
-    active: bool = True
 
 
 @dataclass(frozen=True)
@@ -29,7 +28,6 @@ class PrecisionRow:
     name: str
     dtype: str
     summary: str
-    active: bool = True
     aliases: tuple[str, ...] = ()
 
 
@@ -40,7 +38,6 @@ class TrackerRow:
     name: str
     package: str
     summary: str
-    active: bool = True
 
 
 _FORMATS = (

@@ -27,7 +27,6 @@ class LoraTypeRow:
     reads: frozenset[str]
     arguments: Mapping[str, object] = field(default_factory=dict[str, object])
     preset: str = "full"
-    active: bool = True
     aliases: tuple[str, ...] = ()
 
 

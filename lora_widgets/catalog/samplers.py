@@ -12,7 +12,6 @@ class SamplerRow:
     import_path: str
     arguments: Mapping[str, object] = field(default_factory=dict[str, object])
     package: str = ""
-    active: bool = True
 
 
 def _row(name: str, scheduler: str, *, package: str = "", **arguments: object) -> SamplerRow:

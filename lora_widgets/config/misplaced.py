@@ -5,7 +5,6 @@ The rules say it while the form is filled in, the families before they load anyt
 
 from dataclasses import dataclass
 
-from lora_widgets.catalog.families import FAMILIES
 from lora_widgets.catalog.weight_files import FileKind, Role
 
 BASE_MODEL = "pretrained_model_name_or_path"
@@ -80,11 +79,10 @@ def _as_base_model(value: str, kind: FileKind, model_type: str) -> Misplaced | N
             f"{found}, which cannot be trained here; `model_type` is {model_type}.",
             f"Choose a plain {model_type} model.",
         )
-    other = f", or set `model_type` to {family}" if FAMILIES[family].active else ""
     return Misplaced(
         f"{found}, but `model_type` is {model_type}.",
-        f"Choose a {model_type} model{other}.",
-        family if FAMILIES[family].active else "",
+        f"Choose a {model_type} model, or set `model_type` to {family}.",
+        family,
     )
 
 

@@ -31,17 +31,12 @@ def _default(spec: FieldSpec) -> str:
 
 def _values(spec: FieldSpec) -> str:
     if spec.choices:
-        return ", ".join(_choice(spec, name) for name in spec.choices)
+        return ", ".join(spec.choices)
     if spec.type is bool:
         return "true, false"
     kind = {int: "whole number", float: "number"}.get(spec.type, "text")
     words = (kind, str(spec.bounds), f"({spec.unit})" if spec.unit else "")
     return " ".join(word for word in words if word)
-
-
-def _choice(spec: FieldSpec, name: str) -> str:
-    active = spec.table is None or getattr(spec.table[name], "active", True)
-    return name if active else f"{name} (not yet)"
 
 
 def _when(spec: FieldSpec) -> str:

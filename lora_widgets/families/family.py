@@ -11,7 +11,6 @@ from torch import Tensor, nn
 
 from lora_widgets.catalog.families import FAMILIES
 from lora_widgets.diffusion.process import NoiseProcess
-from lora_widgets.errors import ModelError
 
 Part = Literal["vae", "text_encoder", "denoiser"]
 
@@ -176,13 +175,7 @@ def open_family(config: Any) -> Family:
     """Open the base model a configuration names, without loading weights.
 
     Raises:
-        ModelError: the family is not active yet; the path is missing, is no model, or is another family.
+        ModelError: the path is missing, is no model, or is another family.
     """
-    row = FAMILIES[config.model_type]
-    if not row.active:
-        active = ", ".join(name for name, other in FAMILIES.items() if other.active)
-        raise ModelError(
-            f"`model_type` is {config.model_type}, which this version cannot train yet. Set it to {active}."
-        )
-    module, _, name = row.import_path.partition(":")
+    module, _, name = FAMILIES[config.model_type].import_path.partition(":")
     return getattr(import_module(module), name)(config)

@@ -217,7 +217,7 @@ def _family_of(index: Mapping[str, Any], unet: Mapping[str, Any]) -> str:
 def _refuse_other_families(model: Source, family: str, *, wanted: str) -> None:
     if family == wanted:
         return
-    is_ours = family in FAMILIES and FAMILIES[family].active
+    is_ours = family in FAMILIES
     remedy = f"Set `model_type` to {family}, or `{model.setting}`" if is_ours else f"Set `{model.setting}`"
     raise ModelError(
         f"`{model.setting}` is {model.place!r}, which is a {family} model, but `model_type` is {wanted}. "

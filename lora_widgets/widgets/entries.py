@@ -152,6 +152,5 @@ def _flag(value: object) -> tuple[bool, tuple[object, ...]]:
 
 def _choices(spec: FieldSpec) -> tuple[tuple[str, str], ...]:
     table = spec.table or {}
-    rows = ((name, getattr(row, "active", True)) for name, row in table.items())
-    choices = tuple((name if active else f"{name} (not active yet)", name) for name, active in rows)
+    choices = tuple((name, name) for name in table)
     return ((NOT_SET, ""), *choices) if spec.optional else choices

@@ -54,7 +54,9 @@ def ask_model(family):
 
     def ask():
         generator = torch.Generator().manual_seed(3)
-        noisy = torch.randn(2, 4, 16, 16, generator=generator)  # 2 x 2 in the middle: attention needs two
+        noisy = torch.randn(
+            2, family.latent_channels, 16, 16, generator=generator
+        )  # 2 x 2 in the middle: attention needs two
         text = family.encode_text(["a cat", "two dogs"], skip=1)
         sizes = torch.tensor([[128, 128, 0, 0, 128, 128], [300, 200, 0, 16, 128, 128]])
         return family.predict(noisy, torch.tensor([100, 700]), text, sizes)

@@ -127,13 +127,6 @@ def test_the_plan_s_conflicts_are_said_in_its_words():
     assert validate_training_config(TrainingConfig(**GOOD)) == []
 
 
-def test_a_choice_that_is_not_active_is_an_error_that_a_click_settles():
-    values = {**GOOD, "save_model_as": "ckpt"}
-    (error,) = check(values).errors
-    assert error.settings == ("save_model_as",)
-    assert not check({**values, **error.fix.changes}).errors
-
-
 def test_errors_come_first_and_notes_last():
     findings = check(
         {**GOOD, "clip_skip": 2, "noise_offset": 0.5, "random_crop": True, "cache_latents": True}

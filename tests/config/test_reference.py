@@ -16,8 +16,8 @@ def test_tabs_are_headings_in_order():
     assert headings == ["Setup", "Dataset", "LoRA", "Learning Rate", "Advanced", "Saving", "Logging"]
 
 
-def test_inactive_choices_and_conditions_are_said():
+def test_choices_and_conditions_are_said():
     table = settings_table()
-    assert "ckpt (not yet)" in table
+    assert "safetensors, ckpt, pt, diffusers" in table
     assert "Only with `lr_scheduler` polynomial." in table
     assert "whole number at least 1 and at most 12 (layers)" in table

@@ -52,12 +52,6 @@ def test_a_box_made_with_such_a_value_keeps_it_too():
     assert entry(FlagEntry, "flip_aug", "maybe").read() == "maybe"
 
 
-def test_choices_that_are_not_active_say_so():
-    options = dict(entry(ChoiceEntry, "save_model_as", "safetensors").widget.options)
-    assert options["safetensors"] == "safetensors"
-    assert options["ckpt (not active yet)"] == "ckpt"
-
-
 def test_a_choice_is_found_in_other_spellings():
     choice = entry(ChoiceEntry, "lora_type", "ia3")
     assert choice.read() == "(IA)³"

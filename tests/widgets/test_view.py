@@ -48,10 +48,6 @@ def test_a_missing_path_is_an_error_of_its_field():
     assert "nothing is there" in views_of(Facts(missing_paths=("vae_path",)), vae_path="x")["vae_path"].error
 
 
-def test_a_choice_that_is_not_active_is_an_error_of_its_field():
-    assert "not active yet" in views_of(save_model_as="ckpt")["save_model_as"].error
-
-
 def test_settings_that_do_not_go_together_are_no_error_of_a_field_but_stay_usable():
     values = {"cache_text_encoder_outputs": True, "shuffle_caption": True, "model_type": "SD1.5"}
     draft = check({**REQUIRED, **values, "caption_tag_dropout_rate": 0.1})

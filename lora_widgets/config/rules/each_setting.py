@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from lora_widgets.config.facts import Facts
 from lora_widgets.config.fields import FieldSpec, fields
-from lora_widgets.config.rules.rule import Finding, Fix, Severity, change
+from lora_widgets.config.rules.rule import Finding, Fix, Severity
 from lora_widgets.config.training_config import TrainingConfig
 
 
@@ -12,28 +12,12 @@ def findings_on_each_setting(config: TrainingConfig, facts: Facts) -> Iterator[F
     """Yield findings that follow from a setting's declaration."""
     for spec in fields(TrainingConfig):
         value = getattr(config, spec.name)
-        if spec.table is not None and value is not None and not getattr(spec.table[value], "active", True):
-            yield _inactive_choice(spec, value)
         if value != spec.default and not spec.required:
             finding = _without_effect(spec, config)
             if finding is not None:
                 yield finding
         if spec.name in facts.missing_paths:
             yield _missing_path(spec, value)
-
-
-def _inactive_choice(spec: FieldSpec, value: str) -> Finding:
-    table = spec.table or {}
-    active = [name for name, row in table.items() if row.active]
-    nearest = spec.default if spec.default in active else active[0]
-    names = active[0] if len(active) == 1 else f"{', '.join(active[:-1])} or {active[-1]}"
-    return Finding(
-        Severity.ERROR,
-        (spec.name,),
-        f"`{spec.name}` is {value}, which is not active yet in this version.",
-        f"Choose {names}.",
-        change(**{spec.name: nearest}),
-    )
 
 
 def _without_effect(spec: FieldSpec, config: TrainingConfig) -> Finding | None:

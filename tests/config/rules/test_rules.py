@@ -103,24 +103,6 @@ def test_changing_what_is_not_active_yet_is_a_warning(spec):
 
 
 @pytest.mark.parametrize(
-    ("spec", "name"),
-    [
-        (spec, name)
-        for spec in fields(TrainingConfig)
-        if spec.table and not spec.not_yet
-        for name, row in spec.table.items()
-        if not getattr(row, "active", True)
-    ],
-    ids=str,
-)
-def test_inactive_choices_are_errors_that_a_click_settles(spec, name):
-    errors = [error for error in check({**BASE, spec.name: name}).errors if error.settings == (spec.name,)]
-    assert errors, name
-    assert "not active yet" in errors[0].message
-    assert not [e for e in check({**BASE, **errors[0].fix.changes}).errors if e.settings == (spec.name,)]
-
-
-@pytest.mark.parametrize(
     ("args", "word"),
     [(None, "needs step_rules"), ("step_rules=a", "cannot be read"), ("step_rules=1:5,0.1", None)],
 )
