@@ -1,15 +1,13 @@
 """SD3 draws what the plain diffusers pipeline draws with the same LoRA, loaded under PEFT's names."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from diffusers import StableDiffusion3Pipeline
 from known_faults import no_lora_for_clip
+from tiny import settings_for
 
 from lora_widgets.adapters.attach import attach
 from lora_widgets.config.prompts import Prompt
-from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.families.family import open_family
 from lora_widgets.training.samples import Guidance, latent_shape, ready_scheduler, sample_latents
 
@@ -27,26 +25,16 @@ def folder(request):
 @pytest.fixture
 def family(folder):
     """Return SD3 or SD3.5 with every part loaded."""
-    opened = open_family(
-        TrainingConfig(
-            project_name="x",
-            model_type="SD3",
-            pretrained_model_name_or_path=str(folder),
-            train_data_dir="pictures",
-            output_dir="out",
-        )
-    )
+    opened = open_family(settings_for(folder, t5xxl_max_token_length=None))
     for load in (opened.load_vae, opened.load_text_encoder, opened.load_denoiser):
         load("cpu", torch.float32)
     return opened
 
 
 @pytest.fixture
-def adapter(family):
+def adapter(family, folder):
     """Return an adapter of all that can learn, with random weights."""
-    settings = {"network_dim": 4, "alpha": 2.0, "network_dropout": 0.0, "seed": 1}
-    trains = {"trains_unet": True, "trains_text_encoder": True}
-    found = attach(family, SimpleNamespace(**settings, **trains), generator=torch.Generator().manual_seed(1))
+    found = attach(family, settings_for(folder), generator=torch.Generator().manual_seed(1))
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
         for parameter in (p for group in found.parameters_of().values() for p in group):
@@ -83,8 +71,9 @@ def in_names_of_peft(family, adapter):
     for module in (one for group in adapter._modules.values() for one in group):
         for place in module._places:
             path = paths[place.member.module]
-            found[f"{path}.lora_A.weight"] = module.lora_down.detach().clone()
-            found[f"{path}.lora_B.weight"] = place.member.own(module.lora_up.detach()) * module.scale
+            found[f"{path}.lora_A.weight"] = module.maths.lora_down.detach().clone()
+            rows = place.member.own(module.maths.lora_up.detach())
+            found[f"{path}.lora_B.weight"] = rows * module.maths.scale
     return found
 
 
