@@ -61,7 +61,10 @@ class StepDone(Event):
 
 @dataclass(frozen=True)
 class SampleReady(Event):
-    """A preview picture was written; ``step`` is 0 for the baseline of the untouched model."""
+    """A preview picture was written; ``step`` is 0 for the baseline of the untouched model.
+
+    ``seconds`` is what drawing and writing it took.
+    """
 
     step: int
     epoch: int
@@ -69,6 +72,7 @@ class SampleReady(Event):
     prompt: str
     seed: int
     path: str
+    seconds: float
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ MAY_IMPORT = {  # demo.paths: where the folders are that the value "demo" stands
     "sinks": set(),
     "preview": {"catalog", "config", "data"},
     # preview: the pure part of the dry run, which is also written as a page
-    "widgets": {"catalog", "config", "data.facts", "data.scan", "preview"},
+    "widgets": {"catalog", "config", "data.facts", "data.prompt_file", "data.scan", "preview"},
     "events": set(),
     "errors": set(),
 }
@@ -34,7 +34,7 @@ FOREIGN = {  # what only these places may import; one door for each library with
     "transformers": {"demo", "families", "training"},
     "tokenizers": {"data.tokens", "demo"},
     "ipywidgets": {"widgets"},
-    "accelerate": {"families.weights", "training.processes"},
+    "accelerate": {"families.parts", "training.processes"},
     "lycoris": {"adapters.lycoris_modules"},
 }
 LIGHT = [
@@ -47,6 +47,7 @@ LIGHT = [
     "lora_widgets.data.buckets",
     "lora_widgets.data.captions",
     "lora_widgets.data.facts",
+    "lora_widgets.data.prompt_file",
     "lora_widgets.data.showing",
 ]
 HEAVY = {"torch", "diffusers", "transformers", "accelerate", "bitsandbytes", "lycoris"}

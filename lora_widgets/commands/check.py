@@ -6,6 +6,7 @@ With ``--dataset [REPORT.html]`` it also writes a page that shows what the model
 import argparse
 import textwrap
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TextIO
 
 from lora_widgets.commands.dataset_report import write_dataset_report
@@ -14,7 +15,9 @@ from lora_widgets.config.findings import Facts, Finding, Severity, check
 from lora_widgets.config.free_memory import free_memory_bytes
 from lora_widgets.config.steps import StepPlan
 from lora_widgets.config.training_config import TrainingConfig
+from lora_widgets.config.weight_facts import weight_facts
 from lora_widgets.data.facts import facts_for
+from lora_widgets.data.prompt_file import look_up_prompts
 from lora_widgets.errors import DatasetError
 
 INDENT = " " * 10
@@ -71,7 +74,14 @@ def verdict(findings: Sequence[Finding]) -> str:
 
 
 def _facts(config: TrainingConfig) -> tuple[Facts, list[Finding]]:
+    files, damaged = weight_facts(dict(config))
+    known = Facts(
+        free_memory_bytes=free_memory_bytes(),
+        files=files,
+        prompt_file=look_up_prompts(config.sample_prompts),
+    )
     try:
-        return Facts(dataset=facts_for(config).facts, free_memory_bytes=free_memory_bytes()), []
+        return replace(known, dataset=facts_for(config).facts), [*damaged]
     except DatasetError as error:
-        return Facts(), [Finding(Severity.ERROR, ("train_data_dir",), str(error), "")]
+        unusable = Finding(Severity.ERROR, ("train_data_dir",), str(error), "")
+        return known, [*damaged, unusable]

@@ -1,6 +1,10 @@
 """What the settings alone cannot know: the pictures, the machine, the files."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from lora_widgets.config.prompts import PromptFile
 
 
 @dataclass(frozen=True)
@@ -44,7 +48,9 @@ class Facts:
 
     ``missing_paths`` names the settings whose file or folder does not exist, ``missing_packages`` the
     packages that cannot be imported, ``taken_names`` the file stems of earlier runs in the output folder,
-    ``free_memory_bytes`` is what programs can still take of the machine's memory.
+    ``free_memory_bytes`` is what programs can still take of the machine's memory, ``files`` names the kind
+    (`FILE_KINDS`) of the weight file that a setting holds. ``prompt_file`` is None too where `sample_prompts`
+    names no file.
     """
 
     dataset: DatasetFacts | None = None
@@ -54,3 +60,5 @@ class Facts:
     missing_packages: tuple[str, ...] = ()
     taken_names: frozenset[str] = frozenset()
     free_memory_bytes: int | None = None
+    files: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    prompt_file: PromptFile | None = None

@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from lora_widgets.catalog.families import FAMILIES
 from lora_widgets.catalog.lr_schedules import LR_SCHEDULES, ScheduleShape, schedules_reading
 from lora_widgets.catalog.optimizers import OPTIMIZERS, OptimizerRow
 from lora_widgets.config.arguments import arguments_text, parse_arguments
@@ -21,6 +22,12 @@ def _when_schedule_reads(setting: str) -> OnlyWhen:
     return OnlyWhen("lr_scheduler", *schedules_reading(setting))
 
 
+def _when_family_has(text_encoder: str) -> OnlyWhen:
+    return OnlyWhen(
+        "model_type", *(name for name, row in FAMILIES.items() if text_encoder in row.text_encoders)
+    )
+
+
 class LearningRate(Section, tab=Tab.LEARNING_RATE, group="Learning rate"):
     """How fast each part learns, and how that changes over the run."""
 
@@ -31,6 +38,18 @@ class LearningRate(Section, tab=Tab.LEARNING_RATE, group="Learning rate"):
     text_encoder_lr: Annotated[float, Field(ge=0, le=100), Ui("Text encoder rate")] = 1e-4
     """Learning rate of the text encoder's adapter; 0 leaves it untrained. At most half of unet_lr is
     usual."""
+
+    text_encoder_1_lr: Annotated[
+        float | None, Field(ge=0, le=100), Ui("Rate of CLIP-L"), _when_family_has("text_encoder_1")
+    ] = None
+    """Learning rate of the first text encoder's adapter; 0 leaves it untrained and out of the file. Leave it
+    empty for text_encoder_lr."""
+
+    text_encoder_2_lr: Annotated[
+        float | None, Field(ge=0, le=100), Ui("Rate of CLIP-G"), _when_family_has("text_encoder_2")
+    ] = None
+    """Learning rate of the second text encoder's adapter; 0 leaves it untrained and out of the file. Leave it
+    empty for text_encoder_lr."""
 
     loraplus_lr_ratio: Annotated[float, Field(gt=0, le=1000), Ui("LoRA+ ratio")] = 1.0
     """How many times faster the second matrix of each pair, lora_up, learns (LoRA+, arXiv:2402.12354). More
@@ -102,20 +121,13 @@ class LearningRate(Section, tab=Tab.LEARNING_RATE, group="Learning rate"):
         """Whether the picture model gets an adapter."""
         return self.unet_lr > 0
 
-    @property
-    def trains_text_encoder(self) -> bool:
-        """Whether the text encoder gets an adapter."""
-        return self.text_encoder_lr > 0
-
-    @property
-    def loraplus_ratios(self) -> dict[str, float]:
-        """The LoRA+ ratios that act, by the name of the rate that they multiply; 1 is none."""
-        ratios = {
-            "unet": self.loraplus_unet_lr_ratio or self.loraplus_lr_ratio,
-            "text_encoder": self.loraplus_text_encoder_lr_ratio or self.loraplus_lr_ratio,
-        }
-        trained = {"unet": self.trains_unet, "text_encoder": self.trains_text_encoder}
-        return {name: ratio for name, ratio in ratios.items() if trained[name] and ratio != 1.0}
+    def rate_of(self, component: str) -> float:
+        """Return the learning rate of a part of the model, such as "unet" or "text_encoder_2"."""
+        if component == "unet":
+            return self.unet_lr
+        own = {"text_encoder_1": self.text_encoder_1_lr, "text_encoder_2": self.text_encoder_2_lr}
+        rate = own.get(component)
+        return self.text_encoder_lr if rate is None else rate
 
     @property
     def lr_scheduler_arguments(self) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The UNet of Stable Diffusion: loading it, asking it, and recomputing its activations."""
+"""The UNet of Stable Diffusion: loading and asking it; and recomputing the activations of any denoiser."""
 
 from typing import TYPE_CHECKING
 
@@ -7,24 +7,18 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from lora_widgets.families.in_memory import let_checkpoints_act
-from lora_widgets.families.sd_layout import Layout
-from lora_widgets.families.weights import load_part
+from lora_widgets.families.parts import PartPlace
 
 if TYPE_CHECKING:
+    from diffusers.models.modeling_utils import ModelMixin
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 
-def load_unet(layout: Layout, device: torch.device | str, dtype: torch.dtype) -> "UNet2DConditionModel":
+def load_unet(place: PartPlace, device: torch.device | str, dtype: torch.dtype) -> "UNet2DConditionModel":
     """Load the UNet, frozen."""
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
-    return load_part(
-        UNet2DConditionModel.from_pretrained,
-        layout.model,
-        subfolder="unet",
-        device=device,
-        torch_dtype=dtype,
-    )
+    return place.load(UNet2DConditionModel, device=device, dtype=dtype)
 
 
 def estimate(
@@ -51,12 +45,12 @@ def estimate(
     )[0]
 
 
-def enable_checkpointing(unet: "UNet2DConditionModel") -> None:
-    """Recompute the activations of its blocks in the backward pass."""
+def enable_checkpointing(model: "ModelMixin") -> None:
+    """Recompute the activations of a denoiser's blocks in the backward pass."""
     # Our dropouts repeat their masks by themselves, so the global random state needs no saving.
-    unet.enable_gradient_checkpointing(
+    model.enable_gradient_checkpointing(
         lambda block, *inputs: checkpoint(
             block.__call__, *inputs, use_reentrant=False, preserve_rng_state=False
         )
     )
-    let_checkpoints_act(unet)
+    let_checkpoints_act(model)

@@ -118,6 +118,8 @@ def train_step(job: Job, step: int, batches: Iterator[Batch]) -> StepResult:
     scale = job.scaler.get_scale()
     job.scaler.update()
     job.optimizer.zero_grad(set_to_none=True)
+    if limit := job.plan.config.scale_weight_norms:
+        job.adapter.limit_norms(limit)
     return StepResult(loss, norm, images, skipped=job.scaler.get_scale() < scale)
 
 

@@ -66,7 +66,7 @@ def optimizer_keywords(settings: Optimizer) -> dict[str, Any]:
 def build_optimizer(config: TrainingConfig, parameters: Mapping[str, Named]) -> torch.optim.Optimizer:
     """Return an optimizer, ready to train, of parameters by component and name.
 
-    Each component has groups at its base rate, named as the rate is: one for all its weights, or more where
+    Each component has groups at its base rate, named as it is: one for all its weights, or more where
     LoRA+ or the optimizer tells them apart.
     """
     groups = [group for name, named in parameters.items() for group in _groups(config, name, named)]
@@ -74,11 +74,6 @@ def build_optimizer(config: TrainingConfig, parameters: Mapping[str, Named]) -> 
     if config.optimizer.averages:
         optimizer.train()  # pyright: ignore[reportAttributeAccessIssue] - schedule-free optimizers have it
     return optimizer
-
-
-def rate_name(component: str) -> str:
-    """Return what the rate of a component is called: the text encoders of a family share one."""
-    return "text_encoder" if component.startswith("text_encoder") else component
 
 
 def set_rates(optimizer: torch.optim.Optimizer, rates: Mapping[str, float]) -> None:
@@ -150,14 +145,14 @@ def _new(
 
 def _groups(config: TrainingConfig, component: str, named: Named) -> Iterator[Group]:
     """Yield the groups of a component: by LoRA+'s ratio, and matrices apart where the optimizer asks."""
-    row, name = config.optimizer, rate_name(component)
-    rate, ratio = base_rates(config)[name], config.loraplus_ratios.get(name, 1.0)
+    row, rate = config.optimizer, base_rates(config)[component]
+    ratio = config.loraplus_ratios.get("unet" if component == "unet" else "text_encoder", 1.0)
     found: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for key, parameter in named.items():
         kind = (ratio if _LORA_UP in key else 1.0, bool(row.for_matrices) and parameter.ndim > 1)
         found.setdefault(kind, []).append(parameter)
     for (times, matrices), parameters in found.items():
-        group: Group = {"params": parameters, "lr": rate * times, "name": name, _TIMES: times}
+        group: Group = {"params": parameters, "lr": rate * times, "name": component, _TIMES: times}
         yield group | _kind(config, matrices=matrices)
 
 

@@ -9,6 +9,7 @@ import torch
 
 from lora_widgets.adapters.adapter import Adapter
 from lora_widgets.adapters.attach import attach
+from lora_widgets.adapters.keys import canonical_key, read_lora_file
 from lora_widgets.config.files import save_config
 from lora_widgets.data.dataset import Dataset
 from lora_widgets.events import Event, Notice, PhaseProgress, Started
@@ -22,6 +23,7 @@ from lora_widgets.training.randomness import generator_for
 from lora_widgets.training.samples import Studio
 from lora_widgets.training.text import CachedText, LiveText
 
+DOWNLOADING = "Downloading the base model (MB)"
 LOADING = "Loading the base model"
 
 
@@ -79,12 +81,16 @@ def prepare(plan: Plan, control: Control) -> Generator[Event, None, Job]:
     """
     config, family, precision = plan.config, plan.family, precision_of(plan.config.mixed_precision)
     yield from _notices(plan)
+    yield from _download(plan, control)
     dataset = Dataset(plan.found.scan.images, plan.found.plan, plan.found.scan.parts, seed=config.seed)
     text = yield from _prepare_text(plan, dataset, precision, control)
     yield from _prepare_latents(plan, dataset, precision, control)
     yield from _load(plan, precision, "denoiser")
     control.leave_if_stopping()
-    adapter = attach(family, config, generator=generator_for(config.seed, "adapter"))
+    adapter = attach(
+        family, config, generator=generator_for(config.seed, "adapter"), sizes=_sizes_of_file(plan)
+    )
+    yield from (Notice("warning", note) for note in adapter.notes)
     adapter.to(precision.device)
     if config.gradient_checkpointing:
         family.enable_gradient_checkpointing(unet=True, text_encoder=config.trains_text_encoder)
@@ -119,6 +125,15 @@ def prepare(plan: Plan, control: Control) -> Generator[Event, None, Job]:
     return job
 
 
+def _sizes_of_file(plan: Plan) -> dict[str, torch.Tensor] | None:
+    """Return the tensors whose layers and ranks the adapter takes, with ``dim_from_weights``."""
+    config = plan.config
+    if not (config.dim_from_weights and config.continue_from_lora):
+        return None
+    found, _ = read_lora_file(config.continue_from_lora)
+    return {canonical_key(key): tensor for key, tensor in found.items()}
+
+
 def _notices(plan: Plan) -> Iterator[Event]:
     for sentence in (*plan.warnings, *plan.found.facts.skipped, *plan.found.scan.notes):
         yield Notice("warning", sentence)
@@ -126,6 +141,13 @@ def _notices(plan: Plan) -> Iterator[Event]:
         yield Notice(
             "info", f"Going on after step {plan.resumed.progress.step} from {plan.resumed.source.name}."
         )
+
+
+def _download(plan: Plan, control: Control) -> Iterator[Event]:
+    """Fetch the weights of a hub model; leaving meanwhile keeps what has arrived."""
+    for done, total in plan.family.download():
+        yield PhaseProgress(DOWNLOADING, done, total)
+        control.leave_if_stopping()
 
 
 def _load(plan: Plan, precision: Precision, part: str) -> Iterator[Event]:
@@ -164,7 +186,7 @@ def _go_on(job: Job) -> None:
     if not (saved := job.plan.resumed):
         return
     source = str(saved.source)
-    job.adapter.load_tensors(saved.adapter, source=source)
+    job.adapter.load_state(saved.adapter, source=source)
     load_optimizer(job.optimizer, saved.optimizer, job.plan.config, source=source)
     job.scaler.load_state_dict(saved.scaler)
     job.step, job.weights, job.states = saved.progress.step, saved.progress.weights, saved.progress.states

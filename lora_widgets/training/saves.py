@@ -49,7 +49,7 @@ def _save(job: Job, path: Path, *, finished_at: float | None = None) -> Iterator
     write_state(
         state,
         Progress(job.step, job.plan.identity, job.weights, job.states),
-        adapter=job.adapter.tensors(),
+        adapter=job.adapter.state(),
         optimizer=job.optimizer.state_dict(),
         scaler=job.scaler.state_dict(),
         config=config,

@@ -19,14 +19,19 @@ from lora_widgets.config.findings import Facts, Finding, Severity
 from lora_widgets.config.free_memory import free_memory_bytes
 from lora_widgets.config.setup import DEMO
 from lora_widgets.config.training_config import TrainingConfig
+from lora_widgets.config.weight_facts import weight_facts
+from lora_widgets.config.weight_headers import is_weight_file
+from lora_widgets.data.prompt_file import look_up_prompts
 from lora_widgets.errors import DatasetError
 from lora_widgets.widgets.known_pictures import SCAN_SETTINGS, KnownPictures
 
 FOLDER = "train_data_dir"
 OUTPUT = "output_dir"
+PROMPTS = "sample_prompts"
 BASE_MODEL = "pretrained_model_name_or_path"
 PLACE_SETTINGS = (
     BASE_MODEL,
+    "tokenizer_path",
     "shuffle_caption",
     "caption_tag_dropout_rate",
     "keep_tokens",
@@ -34,6 +39,7 @@ PLACE_SETTINGS = (
     "caption_separator",
     "secondary_separator",
     "enable_wildcard",
+    "weighted_captions",
     "caption_prefix",
     "caption_suffix",
     "resolution",
@@ -51,7 +57,7 @@ PLACE_SETTINGS = (
 MADE_BY_THE_RUN = (OUTPUT, "logging_dir", "cache_dir")
 _PATHS = tuple(spec for spec in fields(TrainingConfig) if spec.path)
 LOOKED_AT = tuple(
-    dict.fromkeys((*SCAN_SETTINGS, *PLACE_SETTINGS, *(spec.name for spec in _PATHS), "model_type"))
+    dict.fromkeys((*SCAN_SETTINGS, *PLACE_SETTINGS, *(spec.name for spec in _PATHS), PROMPTS, "model_type"))
 )
 """All settings on which the result of a look depends."""
 
@@ -74,8 +80,12 @@ class Seen:
         names = set(changed)
         missing = tuple(name for name in self.facts.missing_paths if name not in names)
         facts = replace(self.facts, missing_paths=missing)
+        files = {name: kind for name, kind in self.facts.files.items() if name not in names}
+        facts = replace(facts, files=files)
         if OUTPUT in names:
             facts = replace(facts, taken_names=frozenset())
+        if PROMPTS in names:
+            facts = replace(facts, prompt_file=None)
         if names & {FOLDER, "dataset_config"}:
             return Seen(replace(facts, dataset=None))
         return replace(self, facts=facts)
@@ -111,14 +121,17 @@ def look(values: Mapping[str, object], pictures: KnownPictures) -> Seen:
     """Look at everything that the settings, as entered, name on this machine."""
     missing = missing_paths(values)
     seen = Seen() if FOLDER in missing else _pictures(values, pictures)
+    files, damaged = weight_facts(values)
     facts = replace(
         seen.facts,
+        files=files,
         missing_paths=missing,
         missing_packages=missing_packages(),
         taken_names=taken_names(str(values.get(OUTPUT) or "")),
         free_memory_bytes=free_memory_bytes(),
+        prompt_file=look_up_prompts(str(values.get(PROMPTS) or "")),
     )
-    return replace(seen, facts=facts)
+    return replace(seen, facts=facts, findings=(*seen.findings, *damaged))
 
 
 def missing_paths(values: Mapping[str, object]) -> tuple[str, ...]:
@@ -184,7 +197,7 @@ def _is_missing(spec: FieldSpec, values: Mapping[str, object]) -> bool:
         return False
     if text == DEMO and spec.name in (FOLDER, BASE_MODEL):
         return False
-    if spec.name == BASE_MODEL and _HUB_NAME.fullmatch(text):
+    if spec.name == BASE_MODEL and _HUB_NAME.fullmatch(text) and not is_weight_file(text):
         return False
     try:
         return not Path(text).expanduser().exists()

@@ -127,10 +127,10 @@ def test_the_plan_s_conflicts_are_said_in_its_words():
     assert validate_training_config(TrainingConfig(**GOOD)) == []
 
 
-def test_a_family_that_is_not_active_is_an_error_that_a_click_settles():
-    values = {**GOOD, "model_type": "Flux"}
+def test_a_choice_that_is_not_active_is_an_error_that_a_click_settles():
+    values = {**GOOD, "save_model_as": "ckpt"}
     (error,) = check(values).errors
-    assert error.settings == ("model_type",)
+    assert error.settings == ("save_model_as",)
     assert not check({**values, **error.fix.changes}).errors
 
 

@@ -2,17 +2,43 @@
 
 import pytest
 
-from lora_widgets.config.rates import base_rates, rates_at, rates_over, schedule_in_effect
+from lora_widgets.config.rates import (
+    base_rates,
+    rates_at,
+    rates_by_setting,
+    rates_over,
+    schedule_in_effect,
+    without_text_encoders,
+)
 from lora_widgets.config.training_config import TrainingConfig
 
 
 def config_of(**changes):
     values = {"project_name": "x", "pretrained_model_name_or_path": "demo", "train_data_dir": "demo"}
-    return TrainingConfig(**values, output_dir="out", **changes)
+    return TrainingConfig(**{**values, "model_type": "SD1.5", "output_dir": "out", **changes})
 
 
 def test_only_what_trains_has_a_rate():
     assert base_rates(config_of(unet_lr=1e-4, text_encoder_lr=0)) == {"unet": 1e-4}
+
+
+def test_text_encoders_share_a_rate_unless_they_have_one_of_their_own():
+    shared = config_of(model_type="SDXL", unet_lr=1e-4, text_encoder_lr=5e-5)
+    assert base_rates(shared) == {"unet": 1e-4, "text_encoder_1": 5e-5, "text_encoder_2": 5e-5}
+    own = shared.with_changes(text_encoder_2_lr=1e-5)
+    assert base_rates(own) == {"unet": 1e-4, "text_encoder_1": 5e-5, "text_encoder_2": 1e-5}
+    assert rates_by_setting(own) == {"unet_lr": 1e-4, "text_encoder_lr": 5e-5, "text_encoder_2_lr": 1e-5}
+    alone = own.with_changes(text_encoder_lr=0)
+    assert alone.trained_components == ("unet", "text_encoder_2")
+    assert alone.trains_text_encoder
+    frozen = alone.with_changes(**without_text_encoders(alone))
+    assert frozen.trained_components == ("unet",)
+    assert not frozen.trains_text_encoder
+
+
+def test_rates_of_single_text_encoders_do_nothing_in_a_family_with_one():
+    config = config_of(model_type="SD1.5", text_encoder_lr=0, text_encoder_1_lr=1e-4)
+    assert config.trained_components == ("unet",)
 
 
 def test_rates_follow_the_schedule():

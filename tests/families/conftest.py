@@ -1,26 +1,11 @@
 """The tiny models, loaded once for reading, and the settings that open them."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
+from safetensors.torch import save_file
+from tiny import make_tiny_file, settings_for, tiny_tensors
 
 from lora_widgets.families.family import open_family
-
-
-def settings_for(folder, **changes):
-    """Return the settings a family reads."""
-    values = {
-        "model_type": "SDXL" if "sdxl" in folder.name else "SD1.5",
-        "pretrained_model_name_or_path": str(folder),
-        "vae_path": None,
-        "no_half_vae": True,
-        "zero_terminal_snr": False,
-        "v_parameterization": False,
-        "v_pred_like_loss": 0.0,
-        "max_token_length": 75,
-    }
-    return SimpleNamespace(**({"clip_layers_skipped": 1} | values | changes))
 
 
 @pytest.fixture
@@ -35,6 +20,12 @@ def open_tiny_sdxl(tiny_sdxl):
     return lambda **changes: open_family(settings_for(tiny_sdxl, **changes))
 
 
+@pytest.fixture
+def open_tiny_sd3(tiny_sd3):
+    """Open the tiny SD3 with changed settings."""
+    return lambda **changes: open_family(settings_for(tiny_sd3, **changes))
+
+
 @pytest.fixture(scope="package")
 def sd15(tiny_sd15):
     """Return the tiny model with every part loaded."""
@@ -47,9 +38,62 @@ def sdxl(tiny_sdxl):
     return with_all_parts(open_family(settings_for(tiny_sdxl)))
 
 
+@pytest.fixture(scope="package")
+def sd3(tiny_sd3):
+    """Return the tiny SD3 with every part loaded."""
+    return with_all_parts(open_family(settings_for(tiny_sd3)))
+
+
+@pytest.fixture
+def open_tiny_flux(tiny_flux):
+    """Open the tiny Flux with changed settings."""
+    return lambda **changes: open_family(settings_for(tiny_flux, **changes))
+
+
+@pytest.fixture(scope="package")
+def flux(tiny_flux):
+    """Return the tiny Flux dev with every part loaded."""
+    return with_all_parts(open_family(settings_for(tiny_flux)))
+
+
 def with_all_parts(family):
     """Load everything, on the processor."""
     family.load_vae("cpu", torch.float32)
     family.load_text_encoder("cpu", torch.float32)
     family.load_denoiser("cpu", torch.float32)
     return family
+
+
+@pytest.fixture(scope="package")
+def single_file(tmp_path_factory):
+    """Return the tiny model as a single file in LDM layout; read it, do not write to it."""
+    return make_tiny_file("tiny-sd15.safetensors", tmp_path_factory.mktemp("single"))
+
+
+@pytest.fixture
+def open_file(tiny_sd15, single_file):
+    """Open the single file with the tiny model's configuration and tokenizer, and changed settings."""
+    own = {"model_config_path": str(tiny_sd15), "tokenizer_path": str(tiny_sd15 / "tokenizer")}
+    return lambda **changes: open_family(settings_for(single_file, **{**own, **changes}))
+
+
+@pytest.fixture(scope="package")
+def sdxl_file(tmp_path_factory):
+    """Return the tiny SDXL as a single file in SAI layout; read it, do not write to it.
+
+    OpenCLIP multiplies by its projection from the right, so the files of Stability AI hold the transpose of
+    what the folder holds; diffusers and ComfyUI turn it. The trainer that made the tiny file does not.
+    """
+    tensors = tiny_tensors("tiny-sdxl.safetensors")
+    projection = "conditioner.embedders.1.model.text_projection"
+    tensors[projection] = tensors[projection].T.contiguous()
+    path = tmp_path_factory.mktemp("single") / "tiny-sdxl.safetensors"
+    save_file(tensors, path)
+    return path
+
+
+@pytest.fixture
+def open_sdxl_file(tiny_sdxl, sdxl_file):
+    """Open the single file with the tiny SDXL's configuration and tokenizers, and changed settings."""
+    own = {"model_config_path": str(tiny_sdxl), "tokenizer_path": str(tiny_sdxl)}
+    return lambda **changes: open_family(settings_for(sdxl_file, **{**own, **changes}))

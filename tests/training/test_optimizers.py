@@ -46,6 +46,7 @@ def config_for():
         rate = rate_for(OPTIMIZERS[name])
         values = {
             "project_name": "x",
+            "model_type": "SD1.5",
             "pretrained_model_name_or_path": "demo",
             "train_data_dir": "demo",
             "output_dir": "out",
@@ -155,13 +156,13 @@ def summary(optimizer):
     return [(group["name"], len(group["params"]), group["lr"]) for group in optimizer.param_groups]
 
 
-def test_every_component_has_its_rate_and_text_encoders_share_one(config_for):
-    config = config_for("AdamW", unet_lr=4e-4, text_encoder_lr=1e-4)
+def test_every_component_has_a_group_at_its_rate(config_for):
+    config = config_for("AdamW", model_type="SDXL", unet_lr=4e-4, text_encoder_lr=1e-4)
     parts = {part: named(("lora_down", (2, 3))) for part in ("unet", "text_encoder_1", "text_encoder_2")}
     optimizer = build_optimizer(config, parts)
-    assert summary(optimizer) == [("unet", 1, 4e-4), ("text_encoder", 1, 1e-4), ("text_encoder", 1, 1e-4)]
-    set_rates(optimizer, {"unet": 2e-4, "text_encoder": 0.0})
-    assert [group["lr"] for group in optimizer.param_groups] == [2e-4, 0.0, 0.0]
+    assert summary(optimizer) == [("unet", 1, 4e-4), ("text_encoder_1", 1, 1e-4), ("text_encoder_2", 1, 1e-4)]
+    set_rates(optimizer, {"unet": 2e-4, "text_encoder_1": 0.0, "text_encoder_2": 1e-4})
+    assert [group["lr"] for group in optimizer.param_groups] == [2e-4, 0.0, 1e-4]
 
 
 def test_loraplus_lets_lora_up_learn_faster_in_the_parts_that_ask_for_it(config_for):

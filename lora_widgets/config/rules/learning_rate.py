@@ -4,8 +4,10 @@ import math
 
 from lora_widgets.catalog.lr_schedules import LR_SCHEDULES, POLYNOMIAL_END_RATE, step_rules
 from lora_widgets.config.names import did_you_mean
+from lora_widgets.config.rates import base_rates, common_text_rate_is_unused
 from lora_widgets.config.rules.rule import Advice, Severity, Situation, change, rule
 from lora_widgets.config.setup import DEMO
+from lora_widgets.config.training_config import TrainingConfig
 
 _OWN_RATES = {"(IA)³": (5e-3, 1e-2), "Native Fine-Tuning": (1e-6, 1e-5)}
 """What is usual for adapter types that want other rates than LoRA."""
@@ -18,13 +20,25 @@ _USUAL = {"gamma": "gamma=0.9", "d": "d=0.9", "min_lr": "min_lr=1e-6", "warmup_l
 
 @rule(Severity.ERROR, "unet_lr", "text_encoder_lr")
 def nothing_is_trained(now: Situation) -> Advice | None:
-    """Both rates at 0 leave no adapter."""
-    if now.config.trains_unet or now.config.trains_text_encoder:
+    """Rates of 0 everywhere leave no adapter."""
+    if now.config.trained_components:
         return None
     return Advice(
-        "`unet_lr` and `text_encoder_lr` are both 0: nothing would be trained.",
+        "`unet_lr` and the rates of the text encoders are all 0: nothing would be trained.",
         "Set at least `unet_lr` above 0; 1e-4 to 5e-4 is usual.",
         change(unet_lr=5e-4),
+    )
+
+
+@rule(Severity.NOTE, "text_encoder_lr", "text_encoder_1_lr", "text_encoder_2_lr")
+def common_rate_unused(now: Situation) -> Advice | None:
+    """Where each text encoder has a rate of its own, none is left for the common one."""
+    rate = now.config.text_encoder_lr
+    is_usual = rate == TrainingConfig.model_fields["text_encoder_lr"].default
+    if is_usual or not common_text_rate_is_unused(now.config):
+        return None
+    return Advice(
+        f"`text_encoder_lr` is {rate:g}, but every text encoder has a rate of its own: it has no effect."
     )
 
 
@@ -32,7 +46,7 @@ def nothing_is_trained(now: Situation) -> Advice | None:
 def high_rate(now: Situation) -> Advice | None:
     """Rates above twice what is usual for the optimizer usually destroy the model."""
     config, (low, high) = now.config, now.config.optimizer.usual
-    highest = max(config.unet_lr, config.text_encoder_lr)
+    highest = max(base_rates(config).values(), default=0.0)
     # The small model that comes with the package stands, and wants, higher rates.
     is_demo = config.pretrained_model_name_or_path == DEMO
     if highest <= 2 * high or is_demo or config.steps_itself or config.lora_type in _OWN_RATES:
@@ -147,7 +161,7 @@ def rate_swings(now: Situation) -> Advice | None:
 def polynomial_below_its_end(now: Situation) -> Advice | None:
     """The polynomial schedule ends at 1e-7 and cannot begin below."""
     config = now.config
-    rates = [rate for rate in (config.unet_lr, config.text_encoder_lr) if 0 < rate <= POLYNOMIAL_END_RATE]
+    rates = [rate for rate in base_rates(config).values() if rate <= POLYNOMIAL_END_RATE]
     if config.lr_scheduler != "polynomial" or not rates:
         return None
     return Advice(

@@ -1,5 +1,8 @@
 """Rules about the rates and the schedule that the chosen optimizer wants."""
 
+from collections.abc import Mapping
+
+from lora_widgets.config.rates import base_rates, rates_by_setting, without_text_encoders
 from lora_widgets.config.rules.rule import Advice, Fix, Severity, Situation, change, rule
 
 WITHOUT_WARMUP = ("DAdaptSGD",)
@@ -21,7 +24,7 @@ _TYPES_WITH_LORA_UP = ("LoRA", "LoCon", "DoRA")
 def low_rate(now: Situation) -> Advice | None:
     """Optimizers that want rates near 1 learn nothing with those of AdamW."""
     row, low = now.config.optimizer, now.config.optimizer.usual[0]
-    highest = max(now.config.unet_lr, now.config.text_encoder_lr)
+    highest = max(base_rates(now.config).values(), default=0.0)
     if low < 0.1 or not 0 < highest < low / LOW:
         return None
     why = "multiplies the rate that it finds itself" if row.adaptive else "must be much higher than for AdamW"
@@ -40,11 +43,11 @@ def one_multiplier(now: Situation) -> Advice | None:
     if config.optimizer.rates != "one multiplier" or not _rates_differ(now):
         return None
     return Advice(
-        f"`unet_lr` is {config.unet_lr:g} and `text_encoder_lr` {config.text_encoder_lr:g}, but "
+        f"{_in_words(rates_by_setting(config))}, but "
         f"{config.optimizer_type} finds one rate for everything and stops with an error if these differ.",
         f"Set both to {config.optimizer.usual[0]:g}, or `text_encoder_lr` to 0.",
         _same_for_all(now, config.optimizer.usual[0]),
-        (change(text_encoder_lr=0.0),),
+        (change(**without_text_encoders(config)),),
     )
 
 
@@ -55,11 +58,11 @@ def ratio_of_rates_ignored(now: Situation) -> Advice | None:
     if config.optimizer.rates != "ratio ignored" or not _rates_differ(now):
         return None
     return Advice(
-        f"`unet_lr` is {config.unet_lr:g} and `text_encoder_lr` {config.text_encoder_lr:g}, but "
+        f"{_in_words(rates_by_setting(config))}, but "
         f"{config.optimizer_type} uses the larger one for everything.",
         "Set both to 1, or `text_encoder_lr` to 0.",
         _same_for_all(now, config.optimizer.usual[0]),
-        (change(text_encoder_lr=0.0),),
+        (change(**without_text_encoders(config)),),
     )
 
 
@@ -193,8 +196,12 @@ def loraplus_without_lora_up(now: Situation) -> Advice | None:
 
 
 def _rates_differ(now: Situation) -> bool:
-    config = now.config
-    return config.trains_unet and config.trains_text_encoder and config.unet_lr != config.text_encoder_lr
+    return len(set(base_rates(now.config).values())) > 1
+
+
+def _in_words(rates: Mapping[str, float]) -> str:
+    first, *others = [(name, f"{rate:g}") for name, rate in rates.items()]
+    return " and ".join([f"`{first[0]}` is {first[1]}", *(f"`{name}` {rate}" for name, rate in others)])
 
 
 def _warms_up(now: Situation) -> bool:
@@ -205,8 +212,7 @@ def _warms_up(now: Situation) -> bool:
 
 def _same_for_all(now: Situation, rate: float) -> Fix:
     """Give everything that trains the same rate."""
-    trained = {"unet_lr": now.config.trains_unet, "text_encoder_lr": now.config.trains_text_encoder}
-    return change(**{name: rate for name, trains in trained.items() if trains})
+    return change(**dict.fromkeys(rates_by_setting(now.config), rate))
 
 
 def _without_relative(now: Situation) -> str:

@@ -2,6 +2,7 @@
 
 from lora_widgets.config.facts import DatasetFacts, Facts, LongCaption
 from lora_widgets.config.findings import check
+from lora_widgets.config.prompts import PromptFile
 from lora_widgets.config.rules.each_setting import findings_on_each_setting
 from lora_widgets.config.rules.rule import RULES, Situation
 from lora_widgets.config.training_config import TrainingConfig
@@ -33,6 +34,8 @@ def facts_from(data):
             LongCaption(**{**row, "beyond": tuple(row["beyond"])}) for row in values.get("long_captions", ())
         )
         data["dataset"] = DatasetFacts(**{**values, "long_captions": tuple(long)})
+    if "prompt_file" in data:
+        data["prompt_file"] = PromptFile(**data["prompt_file"])
     for name in ("missing_paths", "missing_packages"):
         data[name] = tuple(data.get(name, ()))
     return Facts(**{**data, "taken_names": frozenset(data.get("taken_names", ()))})
