@@ -19,6 +19,7 @@ LEARN = {
     "DAdaptLion": FOUND,
     "Adafactor": {"optimizer_args": "relative_step=False scale_parameter=False"},
     "AdamWScheduleFree": {},
+    "Muon": {"unet_lr": 2e-3, "text_encoder_lr": 2e-3},
 }
 
 

@@ -17,7 +17,7 @@ _NO_LORAPLUS: dict[str, object] = {
     "loraplus_unet_lr_ratio": None,
     "loraplus_text_encoder_lr_ratio": None,
 }
-_TYPES_WITH_LORA_UP = ("LoRA", "LoCon", "DoRA")
+_TYPES_WITH_LORA_UP = ("LoRA", "LoCon", "DoRA", "DyLoRA")
 
 
 @rule(Severity.WARNING, "unet_lr", "text_encoder_lr", "optimizer_type")
