@@ -15,7 +15,11 @@ FOUND = {"unet_lr": 1.0, "text_encoder_lr": 1.0}
 LEARN = {
     "Prodigy": FOUND,
     "ProdigyPlusScheduleFree": FOUND | {"max_grad_norm": 0.0},
+    "DAdaptAdam": {"unet_lr": 0.1, "text_encoder_lr": 0.1},  # at 1.0 it overshoots
+    "DAdaptLion": FOUND,
+    "Adafactor": {"optimizer_args": "relative_step=False scale_parameter=False"},
     "AdamWScheduleFree": {},
+    "Muon": {"unet_lr": 2e-3, "text_encoder_lr": 2e-3},
 }
 
 

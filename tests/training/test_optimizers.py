@@ -249,3 +249,18 @@ def test_every_argument_of_a_row_can_be_given(name, config_for):
     for argument, kind in row.arguments.items():
         config = config_for(name, optimizer_args=f"{argument}={kind.example}")
         build_optimizer(config, {"unet": named(("lora_down", (2, 3)), ("scale", (4,)))})
+
+
+def test_parameters_of_any_shape_are_trained_and_those_without_gradient_left_alone(name, config_for):
+    shapes = {"number": (), "vector": (5,), "kernel": (4, 3, 3, 3), "blocks": (2, 3, 3), "idle": (4, 4)}
+    named = {key: nn.Parameter(torch.full(shape, 0.5)) for key, shape in shapes.items()}
+    config = config_for(name)
+    optimizer = build_optimizer(config, {"unet": named})
+    for step in range(60):
+        set_rates(optimizer, rates_at(config, step + 20, total=TOTAL))
+        for key, parameter in named.items():
+            parameter.grad = None if key == "idle" else parameter.detach().clone()
+        optimizer.step()
+    assert all(parameter.isfinite().all() for parameter in named.values())
+    assert torch.equal(named["idle"], torch.full((4, 4), 0.5))
+    assert all((named[key] != 0.5).any() for key in ("number", "vector", "kernel", "blocks"))

@@ -9,7 +9,7 @@ WITHOUT_WARMUP = ("DAdaptSGD",)
 """Optimizers that divide by the length of their first step, which must not be 0."""
 
 LOW = 10
-"""So many times below what is usual is too low."""
+"""More than so many times below what is usual is too low."""
 
 _GENTLE = ("constant", "constant_with_warmup", "cosine")
 _NO_LORAPLUS: dict[str, object] = {
@@ -17,7 +17,7 @@ _NO_LORAPLUS: dict[str, object] = {
     "loraplus_unet_lr_ratio": None,
     "loraplus_text_encoder_lr_ratio": None,
 }
-_TYPES_WITH_LORA_UP = ("LoRA", "LoCon", "DoRA")
+_TYPES_WITH_LORA_UP = ("LoRA", "LoCon", "DoRA", "DyLoRA")
 
 
 @rule(Severity.WARNING, "unet_lr", "text_encoder_lr", "optimizer_type")
@@ -25,7 +25,7 @@ def low_rate(now: Situation) -> Advice | None:
     """Optimizers that want rates near 1 learn nothing with those of AdamW."""
     row, low = now.config.optimizer, now.config.optimizer.usual[0]
     highest = max(base_rates(now.config).values(), default=0.0)
-    if low < 0.1 or not 0 < highest <= low / LOW:
+    if low < 0.1 or not 0 < highest < low / LOW:
         return None
     why = "multiplies the rate that it finds itself" if row.adaptive else "must be much higher than for AdamW"
     return Advice(
