@@ -11,14 +11,17 @@ from lora_widgets.events import Saved
 from lora_widgets.training.randomness import generator_for
 from lora_widgets.training.start import iter_training
 
-FOUND = {"unet_lr": 1.0, "text_encoder_lr": 1.0}
+ONE = {"unet_lr": 1.0, "text_encoder_lr": 1.0}
 LEARN = {
-    "Prodigy": FOUND,
-    "ProdigyPlusScheduleFree": FOUND | {"max_grad_norm": 0.0},
+    "Prodigy": ONE,
+    "ProdigyPlusScheduleFree": ONE | {"max_grad_norm": 0.0},
     "DAdaptAdam": {"unet_lr": 0.1, "text_encoder_lr": 0.1},  # at 1.0 it overshoots
-    "DAdaptLion": FOUND,
+    "DAdaptLion": ONE,
     "Adafactor": {"optimizer_args": "relative_step=False scale_parameter=False"},
     "AdamWScheduleFree": {},
+    "AdamW8bit": {},
+    "Lion": {"unet_lr": 3e-4, "text_encoder_lr": 6e-4},
+    "SGDNesterov8bit": ONE,
     "Muon": {"unet_lr": 2e-3, "text_encoder_lr": 2e-3},
 }
 
