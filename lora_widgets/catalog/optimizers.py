@@ -17,7 +17,8 @@ class OptimizerRow:
 
     ``defaults`` are the keyword arguments of the class beside the learning rate and the weight decay;
     ``arguments`` are the further names that ``optimizer_args`` may give. ``adaptive``: it finds its own
-    learning rate, and the settings are multipliers of it.
+    learning rate, and the settings are multipliers of it. ``state_bytes`` is what it keeps for each weight it
+    updates; small tensors of the 8-bit ones keep 32 bits, which is not counted.
     """
 
     name: str
@@ -29,6 +30,7 @@ class OptimizerRow:
     adaptive: bool = False
     active: bool = False
     aliases: tuple[str, ...] = ()
+    state_bytes: float = 8.0
 
 
 _ROWS = (
@@ -51,6 +53,7 @@ _ROWS = (
         defaults=_ADAM,
         arguments=frozenset({"betas", "eps", "min_8bit_size"}),
         active=True,
+        state_bytes=2.0,
     ),
     OptimizerRow(
         name="PagedAdamW",
@@ -65,6 +68,7 @@ _ROWS = (
         package="bitsandbytes",
         advice="AdamW8bit whose state moves to main memory when the GPU runs full.",
         defaults=_ADAM,
+        state_bytes=2.0,
     ),
     OptimizerRow(
         name="PagedAdamW32bit",
@@ -79,6 +83,7 @@ _ROWS = (
         package="lion-pytorch",
         advice=_LION_RATE,
         defaults=_LION,
+        state_bytes=4.0,
     ),
     OptimizerRow(
         name="Lion8bit",
@@ -86,6 +91,7 @@ _ROWS = (
         package="bitsandbytes",
         advice=_LION_RATE,
         defaults=_LION,
+        state_bytes=1.0,
     ),
     OptimizerRow(
         name="PagedLion8bit",
@@ -93,6 +99,7 @@ _ROWS = (
         package="bitsandbytes",
         advice=_LION_RATE,
         defaults=_LION,
+        state_bytes=1.0,
     ),
     OptimizerRow(
         name="SGDNesterov",
@@ -100,6 +107,7 @@ _ROWS = (
         package="torch",
         advice="Plain gradient descent with momentum; needs much higher learning rates than AdamW.",
         defaults={"momentum": 0.9, "nesterov": True},
+        state_bytes=4.0,
     ),
     OptimizerRow(
         name="SGDNesterov8bit",
@@ -107,6 +115,7 @@ _ROWS = (
         package="bitsandbytes",
         advice="Gradient descent with 8-bit momentum; needs much higher learning rates than AdamW.",
         defaults={"momentum": 0.9, "nesterov": True},
+        state_bytes=1.0,
     ),
     OptimizerRow(
         name="DAdaptation",
@@ -115,6 +124,7 @@ _ROWS = (
         advice=_ONE_RATE,
         adaptive=True,
         aliases=("DAdaptAdamPreprint",),
+        state_bytes=12.0,
     ),
     OptimizerRow(
         name="DAdaptAdam",
@@ -122,6 +132,7 @@ _ROWS = (
         package="dadaptation",
         advice=_ONE_RATE,
         adaptive=True,
+        state_bytes=12.0,
     ),
     OptimizerRow(
         name="DAdaptAdaGrad",
@@ -130,6 +141,7 @@ _ROWS = (
         advice=_ONE_RATE + " Starts slowly.",
         defaults={"eps": 1e-6},
         adaptive=True,
+        state_bytes=16.0,
     ),
     OptimizerRow(
         name="DAdaptAdan",
@@ -138,6 +150,7 @@ _ROWS = (
         advice=_ONE_RATE,
         defaults={"betas": (0.98, 0.92, 0.99)},
         adaptive=True,
+        state_bytes=20.0,
     ),
     OptimizerRow(
         name="DAdaptSGD",
@@ -145,6 +158,7 @@ _ROWS = (
         package="dadaptation",
         advice=_ONE_RATE,
         adaptive=True,
+        state_bytes=12.0,
     ),
     OptimizerRow(
         name="DAdaptLion",
@@ -161,6 +175,7 @@ _ROWS = (
         advice=_ONE_RATE + " With warm-up add safeguard_warmup=True.",
         defaults={"betas": (0.9, 0.999), "decouple": True},
         adaptive=True,
+        state_bytes=16.0,
     ),
     OptimizerRow(
         name="Adafactor",
@@ -169,6 +184,7 @@ _ROWS = (
         advice="Little state. Schedules itself (relative_step) unless a fixed rate is asked for.",
         defaults={"relative_step": True, "scale_parameter": True},
         adaptive=True,
+        state_bytes=0.5,
     ),
     OptimizerRow(
         name="CAME",
@@ -176,6 +192,7 @@ _ROWS = (
         package="pytorch-optimizer",
         advice="As little state as Adafactor, steadier; learning rates as for AdamW or lower.",
         defaults={"betas": (0.9, 0.999, 0.9999)},
+        state_bytes=4.5,
     ),
     OptimizerRow(
         name="AdamWScheduleFree",
@@ -197,6 +214,7 @@ _ROWS = (
         package="schedulefree",
         advice="Needs no learning-rate schedule; lr_scheduler is ignored.",
         defaults={"momentum": 0.9},
+        state_bytes=4.0,
     ),
 )
 
