@@ -24,7 +24,7 @@ MAY_IMPORT = {  # demo.paths: where the folders are that the value "demo" stands
     "sinks": set(),
     "preview": {"catalog", "config", "data"},
     # preview: the pure part of the dry run, which is also written as a page
-    "widgets": {"catalog", "config", "data.facts", "data.scan", "preview"},
+    "widgets": {"catalog", "config", "data.base_model", "data.facts", "data.scan", "preview"},
     "events": set(),
     "errors": set(),
 }

@@ -13,7 +13,7 @@ from lora_widgets.catalog.formats import PRECISIONS, SAVE_PRECISIONS
 from lora_widgets.catalog.lora_types import LORA_TYPES
 from lora_widgets.catalog.optimizers import OPTIMIZERS
 from lora_widgets.config.activations import PARTS_OF_4
-from lora_widgets.config.facts import BaseModelFacts, DatasetFacts, PartSize
+from lora_widgets.config.facts import BaseModelFacts, DatasetFacts, Facts, PartSize
 from lora_widgets.config.steps import StepPlan, batch_sizes_of
 from lora_widgets.config.training_config import TrainingConfig
 
@@ -55,6 +55,18 @@ class MemoryEstimate:
     def largest(self) -> PhaseMemory:
         """The phase that takes most."""
         return max(self.phases, key=lambda phase: phase.bytes)
+
+
+def estimate_for(config: TrainingConfig, facts: Facts, steps: StepPlan | None) -> MemoryEstimate | None:
+    """Estimate a run from what is known; None where the size of the base model is not."""
+    if facts.base_model is None:
+        return None
+    return MemoryQuestion(config, facts.base_model, facts.dataset, steps, computes_on_gpu(facts)).answer()
+
+
+def computes_on_gpu(facts: Facts) -> bool:
+    """Tell whether the run will compute on a GPU, as far as it is known."""
+    return bool(facts.cuda) or facts.free_gpu_bytes is not None
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ _PREFIXES: tuple[tuple[str, Part], ...] = (
     ("conditioner.", "text_encoder"),
     ("text_encoders.", "text_encoder"),
 )
-_PART_FILES: dict[str, Part] = {
+PART_FILES: dict[str, Part] = {
     "vae_path": "vae",
     "clip_l_path": "text_encoder",
     "clip_g_path": "text_encoder",
@@ -74,13 +74,13 @@ class ModelSettings(Protocol):
 def base_model_facts(settings: ModelSettings) -> BaseModelFacts | None:
     """Return the size of the base model; None where it is not here, damaged or in files without a header."""
     name = settings.pretrained_model_name_or_path
-    separate = {setting: str(getattr(settings, setting, None) or "") for setting in _PART_FILES}
+    separate = {setting: str(getattr(settings, setting, None) or "") for setting in PART_FILES}
     try:
         place = model_folder() if name == DEMO else Path(name).expanduser()
         found = _of_folder(place) if place.is_dir() else _of_file(place)
         for setting, value in separate.items():
             if value and (shapes := _part_shapes(Path(value).expanduser())):
-                part = _PART_FILES[setting]
+                part = PART_FILES[setting]
                 size = part_size(shapes, part)
                 found[part] = size if part == "vae" else _sum(found.get(part), size)
         if "denoiser" not in found:

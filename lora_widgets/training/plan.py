@@ -7,15 +7,17 @@ from typing import Any
 
 from lora_widgets.adapters.keys import read_lora_file
 from lora_widgets.config.findings import Facts, Finding, Severity, check
-from lora_widgets.config.free_memory import free_memory_bytes
+from lora_widgets.config.free_memory import free_disk_bytes, free_memory_bytes
+from lora_widgets.config.memory_estimate import MemoryEstimate, estimate_for
 from lora_widgets.config.steps import StepPlan, steps_of
 from lora_widgets.config.training_config import TrainingConfig
+from lora_widgets.data.base_model import base_model_facts
 from lora_widgets.data.facts import FoundPictures, facts_for
 from lora_widgets.errors import ConfigError, StateError
 from lora_widgets.families.family import Family, open_family
 from lora_widgets.training.folder import RunFolder
 from lora_widgets.training.optimizers import optimizer_keywords
-from lora_widgets.training.precision import has_bf16, has_cuda
+from lora_widgets.training.precision import free_gpu_bytes, has_bf16, has_cuda
 from lora_widgets.training.prompts import Prompt, read_prompts
 from lora_widgets.training.samples import new_scheduler
 from lora_widgets.training.state import Saved, find_state, identity_of, read_state, refuse_differences
@@ -23,7 +25,10 @@ from lora_widgets.training.state import Saved, find_state, identity_of, read_sta
 
 @dataclass(frozen=True)
 class Plan:
-    """A run that can begin: what was found, what will be done, and where it goes on from, if it does."""
+    """A run that can begin: what was found, what will be done, and where it goes on from, if it does.
+
+    ``memory`` is None where the size of the base model is unknown.
+    """
 
     config: TrainingConfig
     found: FoundPictures
@@ -35,6 +40,7 @@ class Plan:
     warnings: tuple[str, ...]
     resumed: Saved | None
     start_values: tuple[dict[str, Any], str] | None
+    memory: MemoryEstimate | None
 
 
 def make_plan(config: TrainingConfig) -> Plan:
@@ -46,7 +52,13 @@ def make_plan(config: TrainingConfig) -> Plan:
     _refuse_errors(check(config).findings)
     found = facts_for(config)
     facts = Facts(
-        dataset=found.facts, cuda=has_cuda(), bf16=has_bf16(), free_memory_bytes=free_memory_bytes()
+        dataset=found.facts,
+        cuda=has_cuda(),
+        bf16=has_bf16(),
+        free_memory_bytes=free_memory_bytes(),
+        free_gpu_bytes=free_gpu_bytes(),
+        free_disk_bytes=free_disk_bytes(config.output_dir),
+        base_model=base_model_facts(config),
     )
     findings = check(config, facts).findings
     _refuse_errors(findings)
@@ -62,7 +74,10 @@ def make_plan(config: TrainingConfig) -> Plan:
     folder.make()
     warnings = tuple(_sentences(f) for f in findings if f.severity is Severity.WARNING)
     warnings += family.notes
-    return Plan(config, found, steps, family, folder, prompts, identity, warnings, resumed, start_values)
+    memory = estimate_for(config, facts, steps)
+    return Plan(
+        config, found, steps, family, folder, prompts, identity, warnings, resumed, start_values, memory
+    )
 
 
 def _refuse_errors(findings: Iterable[Finding]) -> None:

@@ -61,6 +61,11 @@ def has_bf16() -> bool | None:
     return torch.cuda.is_bf16_supported() if has_cuda() else None
 
 
+def free_gpu_bytes() -> int | None:
+    """Return what programs can still take of the CUDA device's memory; None without one."""
+    return torch.cuda.mem_get_info()[0] if has_cuda() else None
+
+
 def precision_of(mixed_precision: str) -> Precision:
     """Return the formats a ``mixed_precision`` setting ("no", "fp16", "bf16") stands for."""
     dtype: torch.dtype = getattr(torch, PRECISIONS[mixed_precision].dtype)

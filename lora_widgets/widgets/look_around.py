@@ -9,16 +9,19 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 
 from pydantic import ValidationError
 
 from lora_widgets.catalog.optimizers import OPTIMIZERS
 from lora_widgets.catalog.samplers import SAMPLERS
+from lora_widgets.config.facts import BaseModelFacts
 from lora_widgets.config.fields import FieldSpec, fields
 from lora_widgets.config.findings import Facts, Finding, Severity
-from lora_widgets.config.free_memory import free_memory_bytes
+from lora_widgets.config.free_memory import free_disk_bytes, free_gpu_bytes, free_memory_bytes
 from lora_widgets.config.setup import DEMO
 from lora_widgets.config.training_config import TrainingConfig
+from lora_widgets.data.base_model import PART_FILES, base_model_facts
 from lora_widgets.errors import DatasetError
 from lora_widgets.widgets.known_pictures import SCAN_SETTINGS, KnownPictures
 
@@ -75,7 +78,9 @@ class Seen:
         missing = tuple(name for name in self.facts.missing_paths if name not in names)
         facts = replace(self.facts, missing_paths=missing)
         if OUTPUT in names:
-            facts = replace(facts, taken_names=frozenset())
+            facts = replace(facts, taken_names=frozenset(), free_disk_bytes=None)
+        if names & {BASE_MODEL, "model_type", *PART_FILES}:
+            facts = replace(facts, base_model=None)
         if names & {FOLDER, "dataset_config"}:
             return Seen(replace(facts, dataset=None))
         return replace(self, facts=facts)
@@ -117,8 +122,19 @@ def look(values: Mapping[str, object], pictures: KnownPictures) -> Seen:
         missing_packages=missing_packages(),
         taken_names=taken_names(str(values.get(OUTPUT) or "")),
         free_memory_bytes=free_memory_bytes(),
+        free_gpu_bytes=free_gpu_bytes(),
+        free_disk_bytes=free_disk_bytes(str(values.get(OUTPUT) or ".")),
+        base_model=_base_model(values),
     )
     return replace(seen, facts=facts)
+
+
+def _base_model(values: Mapping[str, object]) -> BaseModelFacts | None:
+    """Return the size of the base model as entered; None before one is chosen."""
+    if not str(values.get(BASE_MODEL) or "").strip():
+        return None
+    names = (BASE_MODEL, "model_type", *PART_FILES)
+    return base_model_facts(SimpleNamespace(**{name: str(values.get(name) or "") for name in names}))
 
 
 def missing_paths(values: Mapping[str, object]) -> tuple[str, ...]:
