@@ -15,6 +15,7 @@ from lora_widgets.events import Event, Finished, Notice, StepDone
 from lora_widgets.training.caching import encode_pixels
 from lora_widgets.training.control import Control
 from lora_widgets.training.loss import diffusion_loss, draw_noise, emphasis_of
+from lora_widgets.training.memory_peaks import SAMPLES, TRAINING
 from lora_widgets.training.optimizers import rates_at, set_rates
 from lora_widgets.training.precision import VAE_OVERFLOWS
 from lora_widgets.training.prepare import Job
@@ -44,15 +45,14 @@ def run_loop(job: Job, control: Control) -> Iterator[Event]:
     with Prefetcher(job.dataset.batch_at, start=indices[0], stop=indices[1], ahead=ahead) as batches:
         try:
             if job.step == 0 and config.sample_at_first:
-                yield from job.studio.draw_all(step=0, epoch=1, untouched=True)
+                yield from _samples(job, step=0, epoch=1, untouched=True)
+            job.peaks.restart()
             last = time.perf_counter()
             while job.step < total and not control.checkpoint():
                 yield from _one_step(job, batches, since=last)
                 last = time.perf_counter()
                 if config.sample_every.due(job.step, steps_per_epoch=per_epoch):
-                    yield from job.studio.draw_all(
-                        step=job.step, epoch=job.epoch_of(job.step - 1), untouched=False
-                    )
+                    yield from _samples(job, step=job.step, epoch=job.epoch_of(job.step - 1), untouched=False)
                 yield from save_if_due(job)
         except GeneratorExit:
             for _ in save_end(job):
@@ -63,6 +63,12 @@ def run_loop(job: Job, control: Control) -> Iterator[Event]:
             yield from save_end(job)
             raise
     yield from _finish(job)
+
+
+def _samples(job: Job, *, step: int, epoch: int, untouched: bool) -> Iterator[Event]:
+    work = job.studio.draw_all(step=step, epoch=epoch, untouched=untouched)
+    yield from job.peaks.measured(SAMPLES, work)
+    job.peaks.restart()
 
 
 def micro_steps(job: Job, step: int) -> range:
@@ -79,6 +85,9 @@ def _one_step(job: Job, batches: Iterator[Batch], *, since: float) -> Iterator[E
     set_rates(job.optimizer, rates)
     result = train_step(job, step, batches)
     job.step = step + 1
+    job.peaks.take(TRAINING)
+    if step == job.first_step + 1:  # the first update makes the optimizer's state
+        job.peaks.tell(TRAINING)
     while job.notices:
         yield job.notices.pop(0)
     if result.skipped:
@@ -177,6 +186,8 @@ def _finish(job: Job) -> Iterator[Event]:
     for event in save_end(job):
         files.append(event.path)  # pyright: ignore[reportAttributeAccessIssue] - save_end yields Saved only
         yield event
+    job.peaks.tell(TRAINING)
+    yield from job.notices
     reason = "done" if job.step >= job.plan.steps.total_steps else "stopped"
     yield Finished(
         reason=reason,

@@ -14,6 +14,8 @@ from lora_widgets.data.dataset import Dataset
 from lora_widgets.events import Event, Notice, PhaseProgress, Started
 from lora_widgets.training.caching import cache_latents, cache_text
 from lora_widgets.training.control import Control
+from lora_widgets.training.memory_peaks import CAPTIONS, PICTURES, PeakMeter
+from lora_widgets.training.memory_peaks import LOADING as LOADING_DENOISER
 from lora_widgets.training.metadata import RunFacts
 from lora_widgets.training.optimizers import base_rates, build_optimizer
 from lora_widgets.training.plan import Plan
@@ -29,7 +31,8 @@ LOADING = "Loading the base model"
 class Job:
     """A run ready to loop; beside the models, ``step``, ``weights`` and ``states`` are what changes.
 
-    ``notices`` are what a step has to say beside its numbers; the loop passes them on.
+    ``notices`` are what a step has to say beside its numbers; the loop passes them on. ``peaks`` measures
+    what each phase takes of the memory, ``first_step`` is where this run began.
     """
 
     plan: Plan
@@ -41,10 +44,12 @@ class Job:
     scaler: torch.amp.GradScaler
     studio: Studio
     facts: RunFacts
+    peaks: PeakMeter
     step: int = 0
+    first_step: int = 0
     weights: tuple[str, ...] = ()
     states: tuple[str, ...] = ()
-    notices: list[Notice] = field(default_factory=list)
+    notices: list[Event] = field(default_factory=list[Event])
     began: float = field(default_factory=time.monotonic)
 
     def close(self) -> None:
@@ -80,9 +85,11 @@ def prepare(plan: Plan, control: Control) -> Generator[Event, None, Job]:
     config, family, precision = plan.config, plan.family, precision_of(plan.config.mixed_precision)
     yield from _notices(plan)
     dataset = Dataset(plan.found.scan.images, plan.found.plan, plan.found.scan.parts, seed=config.seed)
-    text = yield from _prepare_text(plan, dataset, precision, control)
-    yield from _prepare_latents(plan, dataset, precision, control)
-    yield from _load(plan, precision, "denoiser")
+    told: list[Event] = []
+    peaks = PeakMeter(precision.device, plan.memory, told)
+    text = yield from peaks.measured(CAPTIONS, _prepare_text(plan, dataset, precision, control))
+    yield from peaks.measured(PICTURES, _prepare_latents(plan, dataset, precision, control))
+    yield from peaks.measured(LOADING_DENOISER, _load(plan, precision, "denoiser"))
     control.leave_if_stopping()
     adapter = attach(family, config, generator=generator_for(config.seed, "adapter"))
     adapter.to(precision.device)
@@ -113,7 +120,8 @@ def prepare(plan: Plan, control: Control) -> Generator[Event, None, Job]:
         session=uuid.uuid4().hex,
         started_at=time.time(),
     )
-    job = Job(plan, precision, dataset, text, adapter, optimizer, precision.new_scaler(), studio, facts)
+    scaler = precision.new_scaler()
+    job = Job(plan, precision, dataset, text, adapter, optimizer, scaler, studio, facts, peaks, notices=told)
     _go_on(job)
     save_config(config, plan.folder.config)
     return job
@@ -128,7 +136,7 @@ def _notices(plan: Plan) -> Iterator[Event]:
         )
 
 
-def _load(plan: Plan, precision: Precision, part: str) -> Iterator[Event]:
+def _load(plan: Plan, precision: Precision, part: str) -> Generator[Event, None, None]:
     parts = ("text_encoder", "vae", "denoiser")
     yield PhaseProgress(LOADING, parts.index(part), len(parts))
     getattr(plan.family, f"load_{part}")(precision.device, precision.weights)
@@ -150,7 +158,9 @@ def _prepare_text(
     return cached
 
 
-def _prepare_latents(plan: Plan, dataset: Dataset, precision: Precision, control: Control) -> Iterator[Event]:
+def _prepare_latents(
+    plan: Plan, dataset: Dataset, precision: Precision, control: Control
+) -> Generator[Event, None, None]:
     yield from _load(plan, precision, "vae")
     if not plan.config.latents_are_cached:
         return
@@ -166,4 +176,5 @@ def _go_on(job: Job) -> None:
     job.adapter.load_tensors(saved.adapter, source=str(saved.source))
     job.optimizer.load_state_dict(saved.optimizer)
     job.scaler.load_state_dict(saved.scaler)
+    job.first_step = saved.progress.step
     job.step, job.weights, job.states = saved.progress.step, saved.progress.weights, saved.progress.states

@@ -1,7 +1,7 @@
 """Drawing sample pictures with what is being trained, without disturbing it."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from importlib import import_module
@@ -45,7 +45,7 @@ class Studio:
     control: Control
     notices: list[Notice] = field(default_factory=list)
 
-    def draw_all(self, *, step: int, epoch: int, untouched: bool) -> Iterator[Event]:
+    def draw_all(self, *, step: int, epoch: int, untouched: bool) -> Generator[Event, None, None]:
         """Draw every prompt; ``untouched`` leaves the adapter out, for the picture to compare with.
 
         A stop that is asked for meanwhile ends the drawing after the sampler's step in progress.

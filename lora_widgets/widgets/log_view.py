@@ -8,7 +8,8 @@ from pathlib import Path
 
 import ipywidgets
 
-from lora_widgets.events import Event, Failed, Finished, Notice, Saved, Started
+from lora_widgets.events import Event, Failed, Finished, MemoryPeak, Notice, Saved, Started
+from lora_widgets.preview.numbers import gigabytes
 from lora_widgets.widgets.markup import html_widget
 
 MAX_LINES = 200
@@ -59,11 +60,19 @@ def entry_of(event: Event) -> tuple[str, str] | None:
             return "info", _started_text(event)
         case Saved():
             return "info", f"Step {event.step}: saved {event.kind} {Path(event.path).name}"
+        case MemoryPeak():
+            return "info", peak_text(event)
         case Finished():
             return "info", f"{'Done' if event.reason == 'done' else 'Stopped'} at step {event.step}."
         case Failed():
             return "error", f"{event.error} {event.remedy}"
     return None
+
+
+def peak_text(event: MemoryPeak) -> str:
+    """Say what a phase took, beside what was expected."""
+    expected = f" (estimated: {gigabytes(event.estimated_bytes)})" if event.estimated_bytes else ""
+    return f"{event.phase} took up to {gigabytes(event.peak_bytes)} of {event.place}{expected}."
 
 
 def _started_text(event: Started) -> str:
