@@ -10,7 +10,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
-# importlib mode adds nothing to the path; tests say `from tiny import make_tiny_sd15`.
+# importlib mode adds nothing to the path; tests say `from tiny import make_tiny`.
 sys.path.insert(0, str(Path(__file__).parent))
 
 import random
@@ -34,17 +34,17 @@ COLOURS = ("red", "green", "blue", "orange")
 @pytest.fixture(scope="session")
 def tiny_sd15(tmp_path_factory) -> Path:
     """Folder of an SD1.5 model in miniature with random weights; read it, do not write to it."""
-    from tiny import make_tiny_sd15
+    from tiny import make_tiny
 
-    return make_tiny_sd15(tmp_path_factory.mktemp("tiny_sd15"))
+    return make_tiny("sd15", tmp_path_factory.mktemp("tiny_sd15"))
 
 
 @pytest.fixture(scope="session")
 def tiny_sdxl(tmp_path_factory) -> Path:
     """Folder of an SDXL model in miniature with random weights; read it, do not write to it."""
-    from tiny import make_tiny_sdxl
+    from tiny import make_tiny
 
-    return make_tiny_sdxl(tmp_path_factory.mktemp("tiny_sdxl"))
+    return make_tiny("sdxl", tmp_path_factory.mktemp("tiny_sdxl"))
 
 
 @pytest.fixture

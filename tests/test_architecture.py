@@ -34,7 +34,7 @@ FOREIGN = {  # what only these places may import; one door for each library with
     "transformers": {"demo", "families", "training"},
     "tokenizers": {"data.tokens", "demo"},
     "ipywidgets": {"widgets"},
-    "accelerate": {"families.weights", "training.processes"},
+    "accelerate": {"families.parts", "training.processes"},
     "lycoris": {"adapters.lycoris_modules"},
 }
 LIGHT = [

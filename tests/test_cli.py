@@ -7,7 +7,9 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from lora_widgets.cli import main
 from lora_widgets.commands import lab as lab_module
@@ -155,6 +157,17 @@ def test_check_shows_what_is_wrong_and_the_remedy(capsys, write_config):
     out = capsys.readouterr().out
     assert "error" in out
     assert "shuffle_caption" in out
+
+
+def test_check_looks_into_weight_files(capsys, write_config, tmp_path):
+    lora, damaged = tmp_path / "l.safetensors", tmp_path / "v.safetensors"
+    save_file({"lora_unet_x.lora_up.weight": np.zeros((4, 4), np.float32)}, lora)
+    damaged.write_bytes(lora.read_bytes()[:-1])
+    changes = ["--set", f"pretrained_model_name_or_path={lora}", "--set", f"vae_path={damaged}"]
+    assert main(["check", str(write_config()), *changes]) == 1
+    out = " ".join(capsys.readouterr().out.split())
+    assert "which is a LoRA or another adapter, not a base model" in out
+    assert "incomplete or damaged" in out
 
 
 def test_check_of_a_missing_folder_is_an_error(capsys, write_config):

@@ -16,6 +16,7 @@ from lora_widgets.config.free_memory import free_disk_bytes, free_gpu_bytes, fre
 from lora_widgets.config.memory_estimate import MemoryEstimate, estimate_for
 from lora_widgets.config.steps import StepPlan
 from lora_widgets.config.training_config import TrainingConfig
+from lora_widgets.config.weight_facts import weight_facts
 from lora_widgets.data.base_model import base_model_facts
 from lora_widgets.data.facts import facts_for
 from lora_widgets.errors import DatasetError
@@ -86,13 +87,16 @@ def verdict(findings: Sequence[Finding]) -> str:
 
 
 def _facts(config: TrainingConfig) -> tuple[Facts, list[Finding]]:
+    files, damaged = weight_facts(dict(config))
     machine = Facts(
+        files=files,
         free_memory_bytes=free_memory_bytes(),
         free_gpu_bytes=free_gpu_bytes(),
         free_disk_bytes=free_disk_bytes(config.output_dir),
         base_model=base_model_facts(config),
     )
     try:
-        return replace(machine, dataset=facts_for(config).facts), []
+        return replace(machine, dataset=facts_for(config).facts), [*damaged]
     except DatasetError as error:
-        return machine, [Finding(Severity.ERROR, ("train_data_dir",), str(error), "")]
+        unusable = Finding(Severity.ERROR, ("train_data_dir",), str(error), "")
+        return machine, [*damaged, unusable]

@@ -1,6 +1,8 @@
 """What the settings alone cannot know: the pictures, the machine, the files."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from lora_widgets.config.activations import Activations
 
@@ -81,7 +83,8 @@ class Facts:
     packages that cannot be imported, ``taken_names`` the file stems of earlier runs in the output folder,
     ``free_memory_bytes`` is what programs can still take of the machine's memory, ``free_gpu_bytes`` that of
     the GPU's, ``free_disk_bytes`` what the drive of the output folder can still take. ``base_model`` is the
-    size of the base model, where its files are on this machine.
+    size of the base model, where its files are on this machine, ``files`` names the kind (`FILE_KINDS`) of
+    the weight file that a setting holds.
     """
 
     dataset: DatasetFacts | None = None
@@ -94,3 +97,4 @@ class Facts:
     free_gpu_bytes: int | None = None
     free_disk_bytes: int | None = None
     base_model: BaseModelFacts | None = None
+    files: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))

@@ -41,11 +41,23 @@ class ModelFiles(Section, tab=Tab.SETUP, group="Base model"):
     and SDXL."""
 
     pretrained_model_name_or_path: Annotated[str, Field(min_length=1), Ui("Base model", path="folder")]
-    """The base model: a diffusers folder, a hub id such as "owner/name", or "demo". "demo" is the small model
-    that comes with the package and needs no download."""
+    """The base model: a diffusers folder, a single file, a hub id such as "owner/name", or "demo". Single
+    files are .safetensors or .ckpt in the layout of their publisher; a .ckpt that holds program code is
+    refused. "demo" is the small model that comes with the package and needs no download. Models of the hub
+    that ask for consent or are private need a token in the variable HF_TOKEN."""
 
     vae_path: Annotated[str | None, Ui("VAE", path="folder")] = None
-    """Folder of another VAE to use instead of the base model's own. Empty means the base model's."""
+    """Folder or file of another VAE to use instead of the base model's own. Empty means the base model's."""
+
+    model_config_path: Annotated[str | None, Ui("Model configuration", path="folder")] = None
+    """Configuration of an unusual model in a single file. A folder in diffusers layout, of which only the
+    small config files are read, or a JSON file that holds them under the names of these folders ("unet",
+    "vae", "text_encoder", "scheduler"). Empty, or for parts it leaves out: that of the family's first
+    model."""
+
+    tokenizer_path: Annotated[str | None, Ui("Tokenizer", path="folder")] = None
+    """Folder with the tokenizer (vocab.json and merges.txt, or tokenizer.json). Empty means the base model's
+    own; a single file holds none, and then it comes from the hub once."""
 
     clip_l_path: Annotated[
         str | None, Ui("CLIP-L", path="file"), OnlyWhen("model_type", "Flux", "SD3"), NotYet()

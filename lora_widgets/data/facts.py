@@ -34,6 +34,11 @@ class FactsSettings(ScanSettings, Protocol):
         """The base model, whose tokenizer says how long captions are."""
         ...
 
+    @property
+    def tokenizer_path(self) -> str | None:
+        """The tokenizer that does so in its place, if there is one."""
+        ...
+
 
 class FoundPictures(NamedTuple):
     """The pictures to train on, their placements, and both in numbers."""
@@ -92,7 +97,9 @@ def dataset_facts(found: Scan, plan: BucketPlan, settings: FactsSettings) -> Dat
         sentences=sum(is_sentence(image.captions[0]) for image in found.images),
         enlarged=sum(map(_is_enlarged, found.images, plan.placements)),
         shapes=len({round(image.size[0] / image.size[1], 2) for image in found.images}),
-        long_captions=long_captions(found.images, settings.pretrained_model_name_or_path),
+        long_captions=long_captions(
+            found.images, settings.pretrained_model_name_or_path, settings.tokenizer_path
+        ),
     )
 
 

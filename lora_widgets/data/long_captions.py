@@ -16,9 +16,11 @@ CAPTIONS_REMEMBERED = 65_536
 LIMITS = range(TOKENS_PER_WINDOW, MAX_TOKENS + 1, TOKENS_PER_WINDOW)
 
 
-def long_captions(images: Iterable[ImageFile], base_model: str) -> tuple[LongCaption, ...]:
+def long_captions(
+    images: Iterable[ImageFile], base_model: str, tokenizer_path: str | None
+) -> tuple[LongCaption, ...]:
     """Return the captions of more than 75 tokens, the longest first; none if no tokenizer can be read."""
-    tokenizer = find_tokenizer(base_model)
+    tokenizer = find_tokenizer(base_model, tokenizer_path)
     if tokenizer is None:
         return ()
     measured = (

@@ -12,7 +12,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lora_widgets.catalog.weight_files import CLIP_TOKENIZER
 from lora_widgets.config.captions import TOKENS_PER_WINDOW
+from lora_widgets.config.weight_headers import is_weight_file
 from lora_widgets.demo.paths import DEMO, model_folder
 
 if TYPE_CHECKING:
@@ -35,11 +37,14 @@ class Chip:
     is_cut: bool
 
 
-def find_tokenizer(base_model: str) -> "Tokenizer | None":
-    """Return the tokenizer of a base model: "demo", a folder in diffusers layout, or a hub name.
+def find_tokenizer(base_model: str, tokenizer_path: str | None) -> "Tokenizer | None":
+    """Return the tokenizer in ``tokenizer_path``, or that of a base model where none is given.
 
-    None where it cannot be read; a hub name is only looked up among the downloads, never fetched.
+    A base model is "demo", a folder in diffusers layout, a hub name, or a single file, whose tokenizer is
+    that of CLIP. None where it cannot be read; what is on the hub is only looked up among the downloads.
     """
+    if tokenizer_path:
+        return _read_below(tokenizer_path)
     folder = _tokenizer_folder(base_model)
     return None if folder is None else read_tokenizer(folder)
 
@@ -82,20 +87,30 @@ def chips(caption: str, tokenizer: "Tokenizer", max_tokens: int) -> tuple[Chip, 
     )
 
 
-def _tokenizer_folder(base_model: str) -> Path | None:
-    if base_model == DEMO:
-        return model_folder() / "tokenizer"
+def _read_below(tokenizer_path: str) -> "Tokenizer | None":
     try:
-        folder = Path(base_model).expanduser() / "tokenizer"
-        return folder if folder.is_dir() else _downloaded(base_model)
+        folder = Path(tokenizer_path).expanduser()
+        return read_tokenizer(folder) or read_tokenizer(folder / "tokenizer")
     except (OSError, ValueError, RuntimeError):  # too long, no possible name, no home folder
         return None
 
 
-def _downloaded(hub_name: str) -> Path | None:
+def _tokenizer_folder(base_model: str) -> Path | None:
+    if base_model == DEMO:
+        return model_folder() / "tokenizer"
+    if is_weight_file(base_model):
+        return _downloaded(CLIP_TOKENIZER, "vocab.json")
+    try:
+        folder = Path(base_model).expanduser() / "tokenizer"
+        return folder if folder.is_dir() else _downloaded(base_model, "tokenizer/vocab.json")
+    except (OSError, ValueError, RuntimeError):  # too long, no possible name, no home folder
+        return None
+
+
+def _downloaded(hub_name: str, vocabulary: str) -> Path | None:
     from huggingface_hub import try_to_load_from_cache
 
-    found = try_to_load_from_cache(hub_name, "tokenizer/vocab.json")
+    found = try_to_load_from_cache(hub_name, vocabulary)
     return Path(found).parent if isinstance(found, str) else None
 
 

@@ -6,24 +6,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lora_widgets.families.sd_layout import Layout
-from lora_widgets.families.weights import load_part
+from lora_widgets.families.parts import PartPlace
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
 
-def load_autoencoder(layout: Layout, device: torch.device | str, dtype: torch.dtype) -> "AutoencoderKL":
+def load_autoencoder(place: PartPlace, device: torch.device | str, dtype: torch.dtype) -> "AutoencoderKL":
     """Load the autoencoder, frozen."""
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
 
-    return load_part(
-        AutoencoderKL.from_pretrained,
-        layout.vae,
-        subfolder=layout.vae_subfolder,
-        device=device,
-        torch_dtype=dtype,
-    )
+    return place.load(AutoencoderKL, device=device, dtype=dtype)
 
 
 @torch.no_grad()

@@ -7,24 +7,17 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from lora_widgets.families.in_memory import let_checkpoints_act
-from lora_widgets.families.sd_layout import Layout
-from lora_widgets.families.weights import load_part
+from lora_widgets.families.parts import PartPlace
 
 if TYPE_CHECKING:
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 
-def load_unet(layout: Layout, device: torch.device | str, dtype: torch.dtype) -> "UNet2DConditionModel":
+def load_unet(place: PartPlace, device: torch.device | str, dtype: torch.dtype) -> "UNet2DConditionModel":
     """Load the UNet, frozen."""
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
-    return load_part(
-        UNet2DConditionModel.from_pretrained,
-        layout.model,
-        subfolder="unet",
-        device=device,
-        torch_dtype=dtype,
-    )
+    return place.load(UNet2DConditionModel, device=device, dtype=dtype)
 
 
 def estimate(

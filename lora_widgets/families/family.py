@@ -1,6 +1,6 @@
 """What training asks of a model family, and how to open one."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -84,6 +84,14 @@ class Family(Protocol):
     latent_channels: int
     weights_file: Path | None
     tokenizer: Any
+
+    def download(self) -> Iterator[tuple[int, int]]:
+        """Fetch the weights that are not on this machine yet, part by part; yield (done, total) in MiB.
+
+        Raises:
+            ModelError: they cannot be fetched.
+        """
+        ...
 
     def load_vae(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load the autoencoder; in float32 where the settings forbid half precision."""

@@ -1,6 +1,6 @@
 """Stable Diffusion 1.5: one CLIP text encoder, a UNet over latents (Rombach et al., arXiv:2112.10752)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,6 @@ from lora_widgets.families.fingerprint import fingerprint
 from lora_widgets.families.in_memory import free_memory, loaded
 from lora_widgets.families.noise_schedule import noise_process, notes_on_schedule
 from lora_widgets.families.sd_layout import Layout, read_layout
-from lora_widgets.families.weights import load_part, load_tokenizer
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -25,45 +24,49 @@ class SD15:
     """Stable Diffusion 1.5, opened from ``pretrained_model_name_or_path``; its parts are loaded one by one.
 
     ``vae``, ``text_encoder``, ``tokenizer`` and ``unet`` are None until they are loaded. ``weights_file`` is
-    None: the base model is a folder, so there is no one file to hash.
+    None where the base model is a folder, so that there is no one file to hash.
     """
 
     name = "SD1.5"
     text_encoders = ("text_encoder",)
-    weights_file: Path | None = None
 
     def __init__(self, config: Any) -> None:
         self._layout: Layout = read_layout(config)
+        self.weights_file: Path | None = self._layout.weights_file
         self._vae_needs_float32 = bool(config.no_half_vae)
         self._max_tokens: int = config.max_token_length
         self.process = noise_process(self._layout.scheduler_config, config)
         self.notes = notes_on_schedule(self._layout.scheduler_config, config)
-        self.latent_channels: int = self._layout.vae_config.get("latent_channels", 4)
-        self.latent_factor: int = 2 ** (len(self._layout.vae_config["block_out_channels"]) - 1)
-        self._latent_scale: float = self._layout.vae_config.get("scaling_factor", 0.18215)
+        vae = self._layout.vae.config
+        self.latent_channels: int = vae.get("latent_channels", 4)
+        self.latent_factor: int = 2 ** (len(vae["block_out_channels"]) - 1)
+        self._latent_scale: float = vae.get("scaling_factor", 0.18215)
         self.vae: AutoencoderKL | None = None
         self.text_encoder: CLIPTextModel | None = None
         self.tokenizer: Any = None
         self.unet: UNet2DConditionModel | None = None
 
+    def download(self) -> Iterator[tuple[int, int]]:
+        """Fetch the weights that are not on this machine yet, and yield (done, total) in MiB."""
+        for part in self._layout.parts:
+            yield from part.download()
+
     def load_vae(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load the autoencoder; ``no_half_vae`` turns ``dtype`` into float32."""
         dtype = torch.float32 if self._vae_needs_float32 else dtype
-        self.vae = autoencoder.load_autoencoder(self._layout, device, dtype)
+        self.vae = autoencoder.load_autoencoder(self._layout.vae, device, dtype)
 
     def load_text_encoder(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load the CLIP text encoder and its tokenizer, frozen."""
-        from transformers import CLIPTextModel, CLIPTokenizer
+        from transformers import CLIPTextModel
 
-        model = self._layout.model
-        self.text_encoder = load_part(
-            CLIPTextModel.from_pretrained, model, subfolder="text_encoder", device=device, dtype=dtype
-        )
-        self.tokenizer = load_tokenizer(CLIPTokenizer.from_pretrained, model, subfolder="tokenizer")
+        (encoder,), (tokenizer,) = self._layout.text_encoders, self._layout.tokenizers
+        self.text_encoder = encoder.load(CLIPTextModel, device=device, dtype=dtype)
+        self.tokenizer = tokenizer.load()
 
     def load_denoiser(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load the UNet, frozen."""
-        self.unet = denoiser.load_unet(self._layout, device, dtype)
+        self.unet = denoiser.load_unet(self._layout.unet, device, dtype)
 
     def unload(self, part: Part) -> None:
         """Forget a part and return its memory; nothing happens if it is not loaded."""

@@ -1,6 +1,6 @@
 """Stable Diffusion XL: two CLIP text encoders, a UNet that is told sizes (Podell 2023, arXiv:2307.01952)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,6 @@ from lora_widgets.families.in_memory import free_memory, loaded
 from lora_widgets.families.noise_schedule import noise_process, notes_on_schedule
 from lora_widgets.families.sd_layout import Layout, read_layout
 from lora_widgets.families.sdxl_names import sgm_path
-from lora_widgets.families.weights import load_part, load_tokenizer
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -26,23 +25,24 @@ class SDXL:
     """Stable Diffusion XL, opened from ``pretrained_model_name_or_path``; its parts are loaded one by one.
 
     ``text_encoder`` is CLIP-L, ``text_encoder_2`` CLIP-G, whose pooled text the UNet reads too. The parts and
-    the tokenizers are None until they are loaded. ``weights_file`` is None: the base model is a folder, so
-    there is no one file to hash.
+    the tokenizers are None until they are loaded. ``weights_file`` is None where the base model is a
+    folder, so that there is no one file to hash.
     """
 
     name = "SDXL"
     text_encoders = ("text_encoder_1", "text_encoder_2")
-    weights_file: Path | None = None
 
     def __init__(self, config: Any) -> None:
         self._layout: Layout = read_layout(config)
+        self.weights_file: Path | None = self._layout.weights_file
         self._vae_needs_float32 = bool(config.no_half_vae)
         self._max_tokens: int = config.max_token_length
         self.process = noise_process(self._layout.scheduler_config, config)
         self.notes = notes_on_schedule(self._layout.scheduler_config, config)
-        self.latent_channels: int = self._layout.vae_config.get("latent_channels", 4)
-        self.latent_factor: int = 2 ** (len(self._layout.vae_config["block_out_channels"]) - 1)
-        self._latent_scale: float = self._layout.vae_config.get("scaling_factor", 0.13025)
+        vae = self._layout.vae.config
+        self.latent_channels: int = vae.get("latent_channels", 4)
+        self.latent_factor: int = 2 ** (len(vae["block_out_channels"]) - 1)
+        self._latent_scale: float = vae.get("scaling_factor", 0.13025)
         self.vae: AutoencoderKL | None = None
         self.text_encoder: CLIPTextModel | None = None
         self.text_encoder_2: CLIPTextModelWithProjection | None = None
@@ -50,32 +50,28 @@ class SDXL:
         self.tokenizer_2: Any = None
         self.unet: UNet2DConditionModel | None = None
 
+    def download(self) -> Iterator[tuple[int, int]]:
+        """Fetch the weights that are not on this machine yet, and yield (done, total) in MiB."""
+        for part in self._layout.parts:
+            yield from part.download()
+
     def load_vae(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load the autoencoder; ``no_half_vae`` turns ``dtype`` into float32."""
         dtype = torch.float32 if self._vae_needs_float32 else dtype
-        self.vae = autoencoder.load_autoencoder(self._layout, device, dtype)
+        self.vae = autoencoder.load_autoencoder(self._layout.vae, device, dtype)
 
     def load_text_encoder(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load both CLIP text encoders and their tokenizers, frozen."""
-        from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
+        from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
-        model = self._layout.model
-        self.text_encoder = load_part(
-            CLIPTextModel.from_pretrained, model, subfolder="text_encoder", device=device, dtype=dtype
-        )
-        self.text_encoder_2 = load_part(
-            CLIPTextModelWithProjection.from_pretrained,
-            model,
-            subfolder="text_encoder_2",
-            device=device,
-            dtype=dtype,
-        )
-        self.tokenizer = load_tokenizer(CLIPTokenizer.from_pretrained, model, subfolder="tokenizer")
-        self.tokenizer_2 = load_tokenizer(CLIPTokenizer.from_pretrained, model, subfolder="tokenizer_2")
+        first, second = self._layout.text_encoders
+        self.text_encoder = first.load(CLIPTextModel, device=device, dtype=dtype)
+        self.text_encoder_2 = second.load(CLIPTextModelWithProjection, device=device, dtype=dtype)
+        self.tokenizer, self.tokenizer_2 = (place.load() for place in self._layout.tokenizers)
 
     def load_denoiser(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load the UNet, frozen."""
-        self.unet = denoiser.load_unet(self._layout, device, dtype)
+        self.unet = denoiser.load_unet(self._layout.unet, device, dtype)
 
     def unload(self, part: Part) -> None:
         """Forget a part and return its memory; nothing happens if it is not loaded."""

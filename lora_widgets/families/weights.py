@@ -6,21 +6,22 @@ Everything that can go wrong with a path is told before any weights are loaded.
 
 import json
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from lora_widgets.config.weight_headers import WEIGHT_SUFFIXES
 from lora_widgets.errors import ModelError
+from lora_widgets.families import hub
 
 LAYOUT = "model_index.json and the folders unet, vae, text_encoder, tokenizer and scheduler"
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
-_SINGLE_FILE = {".safetensors", ".ckpt", ".pt", ".pth", ".bin"}
 
 
 @dataclass(frozen=True)
@@ -40,8 +41,8 @@ class Source:
         Raises:
             ModelError: the file is damaged, or the hub cannot be reached.
         """
-        path = Path(self.place) / file if self.is_folder else self._fetched(file)
-        if path is None or not path.is_file():
+        path = self.folder / file
+        if not path.is_file():
             return None
         try:
             return json.loads(path.read_text(encoding="utf-8"))
@@ -50,27 +51,37 @@ class Source:
                 f"{path} of the model in `{self.setting}` is damaged ({error}). Download this file again."
             ) from error
 
-    def unavailable(self, reason: object) -> ModelError:
+    @cached_property
+    def folder(self) -> Path:
+        """The folder on this machine; of a hub name the download, which holds the small files at least.
+
+        Raises:
+            ModelError: the hub cannot be reached, or refuses.
+        """
+        return Path(self.place) if self.is_folder else self.fetched(hub.SMALL_FILES)
+
+    def fetched(self, patterns: Sequence[str]) -> Path:
+        """Return the folder of a hub name's download, with the files that match ``patterns``.
+
+        Raises:
+            ModelError: the hub cannot be reached, or refuses.
+        """
+        try:
+            return hub.fetch(self.place, patterns)
+        except hub.Unfetched as error:
+            raise self.unavailable(error) from error
+
+    def unavailable(self, error: hub.Unfetched) -> ModelError:
         """Return the error that says what to download and where to put it."""
+        usual = (
+            f"On a machine with internet run `hf download {self.place} --local-dir my-model`, copy the "
+            f'folder my-model here and set `{self.setting}` to its path; or set it to "demo" for the model '
+            "that comes with this package."
+        )
         return ModelError(
             f"`{self.setting}` is {self.place!r}, which is no folder here and could not be fetched from the "
-            f"Hugging Face hub: {_first_line(reason)} On a machine with internet run "
-            f"`hf download {self.place} --local-dir my-model`, copy the folder my-model here and set "
-            f'`{self.setting}` to its path; or set it to "demo" for the model that comes with this package.'
+            f"Hugging Face hub: {error.reason} {error.remedy or usual}"
         )
-
-    def _fetched(self, file: str) -> Path | None:
-        from huggingface_hub import hf_hub_download
-        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
-
-        try:
-            return Path(hf_hub_download(self.place, file))
-        except LocalEntryNotFoundError as error:  # also an EntryNotFoundError: offline and not in the cache
-            raise self.unavailable(error) from error
-        except EntryNotFoundError:
-            return None
-        except (OSError, ValueError) as error:
-            raise self.unavailable(error) from error
 
 
 def locate_model(setting: str, value: str) -> Source:
@@ -88,13 +99,14 @@ def locate_model(setting: str, value: str) -> Source:
         return Source(setting, str(path), is_folder=True)
     if path.is_file():
         raise ModelError(
-            f"`{setting}` is {value!r}, a single file, which this version does not read. "
+            f"`{setting}` is {value!r}, a single file, which is not read for this `model_type` yet. "
             f"Use the model's folder in diffusers layout ({LAYOUT})."
         )
-    if not value.strip() or path.suffix.lower() in _SINGLE_FILE or not _HUB_NAME.fullmatch(value):
+    if not value.strip() or path.suffix.lower() in WEIGHT_SUFFIXES or not _HUB_NAME.fullmatch(value):
         raise ModelError(
             f"`{setting}` is {value!r}, but nothing is there. Set it to the folder of a model in diffusers "
-            f'layout ({LAYOUT}), to a hub name such as "owner/model", or to "demo".'
+            f"layout ({LAYOUT}), to a single .safetensors or .ckpt file, to a hub name such as "
+            '"owner/model", or to "demo".'
         )
     return Source(setting, value, is_folder=False)
 
@@ -131,37 +143,75 @@ def load_part(
     Raises:
         ModelError: the weights are missing, damaged, or cannot be fetched.
     """
-    variant = _variant(Path(source.place) / subfolder) if source.is_folder else None
-    load = partial(loader, subfolder=subfolder, variant=variant, low_cpu_mem_usage=True, **dtype)
+    folder = _with_weights(source, subfolder)
+    load = partial(
+        loader,
+        folder,
+        subfolder=subfolder,
+        variant=_variant(folder / subfolder),
+        low_cpu_mem_usage=True,
+        **dtype,
+    )
     return _loaded(load, source, subfolder).requires_grad_(requires_grad=False).eval().to(device)
 
 
+def safetensors_of(source: Source, part: str) -> list[Path]:
+    """Return the files with the weights of a part, of one variant; none where they are in another format.
+
+    Raises:
+        ModelError: they cannot be fetched.
+    """
+    files = sorted((_with_weights(source, part) / part).glob("*.safetensors"))
+    whole = [file for file in files if ".fp16." not in file.name]
+    return whole or files
+
+
 def load_tokenizer(loader: Callable[..., Any], source: Source, *, subfolder: str) -> Any:
-    """Load a tokenizer of the model with a ``from_pretrained`` function.
+    """Load a tokenizer with a ``from_pretrained`` function.
 
     Raises:
         ModelError: its files are missing, damaged, or cannot be fetched.
     """
-    tokenizer = _loaded(partial(loader, subfolder=subfolder), source, subfolder)
+    called = subfolder or "tokenizer"
+    tokenizer = _loaded(partial(loader, source.folder, subfolder=subfolder), source, called)
     if len(tokenizer) <= len(tokenizer.all_special_tokens):  # transformers 5 makes an empty one of no files
         raise ModelError(
-            f"The {subfolder} of the model in `{source.setting}` ({source.place}) has no vocabulary. "
-            f"Download the model's {subfolder} folder (vocab.json and merges.txt, or tokenizer.json) again."
+            f"The {called} of the model in `{source.setting}` ({source.place}) has no vocabulary. "
+            f"Download the model's {called} folder (vocab.json and merges.txt, or tokenizer.json) again."
         )
     return tokenizer
 
 
-def _loaded(load: Callable[[str], Any], source: Source, part: str) -> Any:
-    # A folder loads in a moment, and its phase is reported as an event; a download keeps its own bars.
-    quiet = _without_progress_bars() if source.is_folder else nullcontext()
+def downloading(source: Source, part: str) -> Iterator[tuple[int, int]]:
+    """Fetch the weights of a part from the hub, and yield (done, total) in MiB; nothing for a folder.
+
+    Raises:
+        ModelError: they cannot be fetched.
+    """
+    if source.is_folder:
+        return
+    try:
+        yield from hub.fetching(source.place, part)
+    except hub.Unfetched as error:
+        raise source.unavailable(error) from error
+
+
+def _with_weights(source: Source, part: str) -> Path:
+    if source.is_folder:
+        return source.folder
+    try:
+        return hub.fetch_part(source.place, part)
+    except hub.Unfetched as error:
+        raise source.unavailable(error) from error
+
+
+def _loaded(load: Callable[[], Any], source: Source, part: str) -> Any:
     from safetensors import SafetensorError
 
     try:
-        with quiet:
-            return load(source.place)
+        with _without_progress_bars():  # it takes a moment, and its phase is reported as an event
+            return load()
     except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
-        if not source.is_folder:
-            raise source.unavailable(error) from error
         raise ModelError(
             f"The {part or 'autoencoder'} of the model in `{source.setting}` ({source.place}) cannot be "
             f"loaded: {_first_line(error)} Check that the download is complete, or download it again."

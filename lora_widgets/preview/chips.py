@@ -12,7 +12,7 @@ Tokenize = Callable[[str], Sequence[Chip]]
 
 def tokenizing(config: TrainingConfig) -> Tokenize | None:
     """Return what divides captions into the tokens of the base model; None where they are not known here."""
-    tokenizer = find_tokenizer(config.pretrained_model_name_or_path)
+    tokenizer = find_tokenizer(config.pretrained_model_name_or_path, config.tokenizer_path)
     if tokenizer is None:
         return None
     return lambda caption: chips(caption, tokenizer, config.max_token_length)

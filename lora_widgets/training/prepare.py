@@ -24,6 +24,7 @@ from lora_widgets.training.randomness import generator_for
 from lora_widgets.training.samples import Studio
 from lora_widgets.training.text import CachedText, LiveText
 
+DOWNLOADING = "Downloading the base model (MB)"
 LOADING = "Loading the base model"
 
 
@@ -84,6 +85,7 @@ def prepare(plan: Plan, control: Control) -> Generator[Event, None, Job]:
     """
     config, family, precision = plan.config, plan.family, precision_of(plan.config.mixed_precision)
     yield from _notices(plan)
+    yield from _download(plan, control)
     dataset = Dataset(plan.found.scan.images, plan.found.plan, plan.found.scan.parts, seed=config.seed)
     told: list[Event] = []
     peaks = PeakMeter(precision.device, plan.memory, told)
@@ -134,6 +136,13 @@ def _notices(plan: Plan) -> Iterator[Event]:
         yield Notice(
             "info", f"Going on after step {plan.resumed.progress.step} from {plan.resumed.source.name}."
         )
+
+
+def _download(plan: Plan, control: Control) -> Iterator[Event]:
+    """Fetch the weights of a hub model; leaving meanwhile keeps what has arrived."""
+    for done, total in plan.family.download():
+        yield PhaseProgress(DOWNLOADING, done, total)
+        control.leave_if_stopping()
 
 
 def _load(plan: Plan, precision: Precision, part: str) -> Generator[Event, None, None]:

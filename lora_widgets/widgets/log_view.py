@@ -56,17 +56,25 @@ def entry_of(event: Event) -> tuple[str, str] | None:
     match event:
         case Notice():
             return event.level, event.message
-        case Started():
-            return "info", _started_text(event)
-        case Saved():
-            return "info", f"Step {event.step}: saved {event.kind} {Path(event.path).name}"
-        case MemoryPeak():
-            return "info", peak_text(event)
-        case Finished():
-            return "info", f"{'Done' if event.reason == 'done' else 'Stopped'} at step {event.step}."
         case Failed():
             return "error", f"{event.error} {event.remedy}"
-    return None
+        case _:
+            text = _text_of(event)
+            return None if text is None else ("info", text)
+
+
+def _text_of(event: Event) -> str | None:
+    match event:
+        case Started():
+            return _started_text(event)
+        case Saved():
+            return f"Step {event.step}: saved {event.kind} {Path(event.path).name}"
+        case MemoryPeak():
+            return peak_text(event)
+        case Finished():
+            return f"{'Done' if event.reason == 'done' else 'Stopped'} at step {event.step}."
+        case _:
+            return None
 
 
 def peak_text(event: MemoryPeak) -> str:

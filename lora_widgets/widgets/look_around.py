@@ -21,6 +21,8 @@ from lora_widgets.config.findings import Facts, Finding, Severity
 from lora_widgets.config.free_memory import free_disk_bytes, free_gpu_bytes, free_memory_bytes
 from lora_widgets.config.setup import DEMO
 from lora_widgets.config.training_config import TrainingConfig
+from lora_widgets.config.weight_facts import weight_facts
+from lora_widgets.config.weight_headers import is_weight_file
 from lora_widgets.data.base_model import PART_FILES, base_model_facts
 from lora_widgets.errors import DatasetError
 from lora_widgets.widgets.known_pictures import SCAN_SETTINGS, KnownPictures
@@ -30,6 +32,7 @@ OUTPUT = "output_dir"
 BASE_MODEL = "pretrained_model_name_or_path"
 PLACE_SETTINGS = (
     BASE_MODEL,
+    "tokenizer_path",
     "shuffle_caption",
     "caption_tag_dropout_rate",
     "keep_tokens",
@@ -77,6 +80,8 @@ class Seen:
         names = set(changed)
         missing = tuple(name for name in self.facts.missing_paths if name not in names)
         facts = replace(self.facts, missing_paths=missing)
+        files = {name: kind for name, kind in self.facts.files.items() if name not in names}
+        facts = replace(facts, files=files)
         if OUTPUT in names:
             facts = replace(facts, taken_names=frozenset(), free_disk_bytes=None)
         if names & {BASE_MODEL, "model_type", *PART_FILES}:
@@ -116,8 +121,10 @@ def look(values: Mapping[str, object], pictures: KnownPictures) -> Seen:
     """Look at everything that the settings, as entered, name on this machine."""
     missing = missing_paths(values)
     seen = Seen() if FOLDER in missing else _pictures(values, pictures)
+    files, damaged = weight_facts(values)
     facts = replace(
         seen.facts,
+        files=files,
         missing_paths=missing,
         missing_packages=missing_packages(),
         taken_names=taken_names(str(values.get(OUTPUT) or "")),
@@ -126,7 +133,7 @@ def look(values: Mapping[str, object], pictures: KnownPictures) -> Seen:
         free_disk_bytes=free_disk_bytes(str(values.get(OUTPUT) or ".")),
         base_model=_base_model(values),
     )
-    return replace(seen, facts=facts)
+    return replace(seen, facts=facts, findings=(*seen.findings, *damaged))
 
 
 def _base_model(values: Mapping[str, object]) -> BaseModelFacts | None:
@@ -200,7 +207,7 @@ def _is_missing(spec: FieldSpec, values: Mapping[str, object]) -> bool:
         return False
     if text == DEMO and spec.name in (FOLDER, BASE_MODEL):
         return False
-    if spec.name == BASE_MODEL and _HUB_NAME.fullmatch(text):
+    if spec.name == BASE_MODEL and _HUB_NAME.fullmatch(text) and not is_weight_file(text):
         return False
     try:
         return not Path(text).expanduser().exists()

@@ -15,6 +15,8 @@ def settings_for(folder, **changes):
         "model_type": "SDXL" if "sdxl" in folder.name else "SD1.5",
         "pretrained_model_name_or_path": str(folder),
         "vae_path": None,
+        "model_config_path": None,
+        "tokenizer_path": None,
         "no_half_vae": True,
         "zero_terminal_snr": False,
         "v_parameterization": False,

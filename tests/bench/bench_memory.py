@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-sys.path[:0] = [str(Path(__file__).parents[2]), str(Path(__file__).parents[1])]
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from lora_widgets.config.steps import steps_of
 from lora_widgets.config.training_config import TrainingConfig

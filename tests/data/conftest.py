@@ -18,6 +18,7 @@ OFF = {
     "reg_data_dir": None,
     "num_repeats": 1,
     "pretrained_model_name_or_path": "",
+    "tokenizer_path": None,
     "caption_extension": ".txt",
     "enable_bucket": True,
     "min_bucket_reso": 32,

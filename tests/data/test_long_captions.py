@@ -26,7 +26,7 @@ def image_of(make_settings):
 
 def test_only_captions_of_more_than_75_tokens_are_listed_the_longest_first(image_of):
     images = [image_of(f"{count}.png", " ".join(["circle"] * count)) for count in (75, 76, 151, 3, 300)]
-    found = long_captions(images, "demo")
+    found = long_captions(images, "demo", None)
     assert [(long.picture, long.tokens, len(long.beyond)) for long in found] == [
         ("300.png", 300, 3),
         ("151.png", 151, 2),
@@ -36,7 +36,7 @@ def test_only_captions_of_more_than_75_tokens_are_listed_the_longest_first(image
 
 def test_the_text_behind_each_cut_is_shown(image_of):
     caption = " ".join(["circle"] * 75) + ", a Red 🐱 " + " ".join(["creature"] * 80)
-    (long,) = long_captions([image_of("a.png", caption)], "demo")
+    (long,) = long_captions([image_of("a.png", caption)], "demo", None)
     first, second = long.beyond
     assert first.startswith("a Red 🐱 creature")
     assert first.endswith("…")
@@ -46,15 +46,15 @@ def test_the_text_behind_each_cut_is_shown(image_of):
 
 def test_captions_are_measured_as_they_will_be_encoded_with_the_settings_of_their_folder(image_of):
     text = " ".join(["circle"] * 75)
-    assert long_captions([image_of("a.png", text)], "demo") == ()
-    (long,) = long_captions([image_of("a.png", text, caption_suffix="red")], "demo")
+    assert long_captions([image_of("a.png", text)], "demo", None) == ()
+    (long,) = long_captions([image_of("a.png", text, caption_suffix="red")], "demo", None)
     assert (long.tokens, long.beyond) == (76, ("red",))
     separated = " ".join(["circle"] * 75) + "|||"
-    assert long_captions([image_of("a.png", separated, keep_tokens_separator="|||")], "demo") == ()
+    assert long_captions([image_of("a.png", separated, keep_tokens_separator="|||")], "demo", None) == ()
 
 
 def test_without_a_tokenizer_nothing_is_claimed(image_of):
-    assert long_captions([image_of("a.png", "circle " * 200)], "owner/never-downloaded") == ()
+    assert long_captions([image_of("a.png", "circle " * 200)], "owner/never-downloaded", None) == ()
 
 
 def test_facts_hold_the_long_captions(tmp_path, make_picture, make_settings):
@@ -83,7 +83,7 @@ def test_no_draw_has_more_tokens_than_the_full_caption(make_settings, line, shuf
         keep_tokens_separator="|||",
         secondary_separator=";",
     )
-    tokenizer, full = find_tokenizer("demo"), full_caption([line], settings)
+    tokenizer, full = find_tokenizer("demo", None), full_caption([line], settings)
     drawn = compose_kept([line], settings, random.Random(seed))
     assert count_tokens(tokenizer, drawn) <= count_tokens(tokenizer, full)
 

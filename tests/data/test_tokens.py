@@ -15,7 +15,7 @@ from lora_widgets.data.tokens import chips, count_tokens, find_tokenizer, read_t
 from lora_widgets.demo.paths import model_folder
 
 FOLDER = model_folder() / "tokenizer"
-TOKENIZER = find_tokenizer("demo")
+TOKENIZER = find_tokenizer("demo", None)
 OF_TRAINING = CLIPTokenizer.from_pretrained(FOLDER)
 words = st.sampled_from(
     ["a", "Cat", "it's", "we'LL", "3d", "naïve", "e\u0301", "🐱", "日本語", "İ", "<|endoftext|>"]
@@ -71,7 +71,7 @@ def test_a_vocabulary_in_one_file_counts_the_same(tmp_path):
 
 def test_the_tokenizer_of_a_folder_or_of_a_download_is_found(tmp_path, monkeypatch):
     shutil.copytree(FOLDER, tmp_path / "model" / "tokenizer")
-    assert find_tokenizer(str(tmp_path / "model")) is not None
+    assert find_tokenizer(str(tmp_path / "model"), None) is not None
     asked = []
 
     def downloaded(name, file):
@@ -79,15 +79,27 @@ def test_the_tokenizer_of_a_folder_or_of_a_download_is_found(tmp_path, monkeypat
         return str(FOLDER / "vocab.json")
 
     monkeypatch.setattr("huggingface_hub.try_to_load_from_cache", downloaded)
-    assert find_tokenizer("owner/name") is not None
-    assert asked == [("owner/name", "tokenizer/vocab.json")]
+    assert find_tokenizer("owner/name", None) is not None
+    assert find_tokenizer("models/file.safetensors", None) is not None
+    assert asked == [
+        ("owner/name", "tokenizer/vocab.json"),
+        ("openai/clip-vit-large-patch14", "vocab.json"),
+    ]
+
+
+def test_a_chosen_tokenizer_goes_before_that_of_the_model(tmp_path):
+    own = shutil.copytree(FOLDER, tmp_path / "own" / "tokenizer")
+    for chosen in (own, own.parent):
+        assert find_tokenizer("owner/never-downloaded", str(chosen)) is not None
+    assert find_tokenizer("demo", str(tmp_path / "nothing")) is None
 
 
 @pytest.mark.parametrize(
     "name", ["", "owner/never-downloaded", "no/such/folder", "x" * 5000, "\0", "~nobody/x", "."]
 )
 def test_nothing_is_known_where_no_tokenizer_is(name):
-    assert find_tokenizer(name) is None
+    assert find_tokenizer(name, None) is None
+    assert name == "" or find_tokenizer("demo", name) is None
 
 
 @pytest.mark.parametrize(
@@ -134,7 +146,7 @@ def test_counting_tokens_imports_neither_torch_nor_transformers():
     code = (
         "import sys; from lora_widgets.data.tokens import count_tokens, find_tokenizer;"
         "assert 'tokenizers' not in sys.modules, 'needed only for counting';"
-        "assert count_tokens(find_tokenizer('demo'), 'a cat') > 0;"
+        "assert count_tokens(find_tokenizer('demo', None), 'a cat') > 0;"
         "sys.exit(bool({'torch', 'transformers'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], check=False, capture_output=True, text=True)

@@ -4,6 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from safetensors.torch import save_file
+from tiny import make_tiny_file, tiny_tensors
 
 from lora_widgets.families.family import open_family
 
@@ -14,6 +16,8 @@ def settings_for(folder, **changes):
         "model_type": "SDXL" if "sdxl" in folder.name else "SD1.5",
         "pretrained_model_name_or_path": str(folder),
         "vae_path": None,
+        "model_config_path": None,
+        "tokenizer_path": None,
         "no_half_vae": True,
         "zero_terminal_snr": False,
         "v_parameterization": False,
@@ -53,3 +57,38 @@ def with_all_parts(family):
     family.load_text_encoder("cpu", torch.float32)
     family.load_denoiser("cpu", torch.float32)
     return family
+
+
+@pytest.fixture(scope="package")
+def single_file(tmp_path_factory):
+    """Return the tiny model as a single file in LDM layout; read it, do not write to it."""
+    return make_tiny_file("tiny-sd15.safetensors", tmp_path_factory.mktemp("single"))
+
+
+@pytest.fixture
+def open_file(tiny_sd15, single_file):
+    """Open the single file with the tiny model's configuration and tokenizer, and changed settings."""
+    own = {"model_config_path": str(tiny_sd15), "tokenizer_path": str(tiny_sd15 / "tokenizer")}
+    return lambda **changes: open_family(settings_for(single_file, **{**own, **changes}))
+
+
+@pytest.fixture(scope="package")
+def sdxl_file(tmp_path_factory):
+    """Return the tiny SDXL as a single file in SAI layout; read it, do not write to it.
+
+    OpenCLIP multiplies by its projection from the right, so the files of Stability AI hold the transpose of
+    what the folder holds; diffusers and ComfyUI turn it. The trainer that made the tiny file does not.
+    """
+    tensors = tiny_tensors("tiny-sdxl.safetensors")
+    projection = "conditioner.embedders.1.model.text_projection"
+    tensors[projection] = tensors[projection].T.contiguous()
+    path = tmp_path_factory.mktemp("single") / "tiny-sdxl.safetensors"
+    save_file(tensors, path)
+    return path
+
+
+@pytest.fixture
+def open_sdxl_file(tiny_sdxl, sdxl_file):
+    """Open the single file with the tiny SDXL's configuration and tokenizers, and changed settings."""
+    own = {"model_config_path": str(tiny_sdxl), "tokenizer_path": str(tiny_sdxl)}
+    return lambda **changes: open_family(settings_for(sdxl_file, **{**own, **changes}))

@@ -28,6 +28,8 @@ def opened(request):
         model_type=request.param,
         pretrained_model_name_or_path=str(request.getfixturevalue(TINY[request.param])),
         vae_path=None,
+        model_config_path=None,
+        tokenizer_path=None,
         no_half_vae=True,
         zero_terminal_snr=False,
         v_parameterization=False,

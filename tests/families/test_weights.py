@@ -40,11 +40,6 @@ def test_a_path_where_nothing_is_names_the_setting_and_what_to_give(open_tiny, v
     refuses(open_tiny, "nothing is there", "diffusers layout", "demo", **{MODEL: value})
 
 
-def test_a_single_file_is_refused_with_the_layout_that_works(open_tiny, tmp_path):
-    (tmp_path / "model.safetensors").write_bytes(b"x")
-    refuses(open_tiny, "single file", "model_index.json", **{MODEL: tmp_path / "model.safetensors"})
-
-
 @pytest.mark.parametrize("file", ["model_index.json", "unet/config.json"])
 def test_a_folder_that_is_no_model_says_what_is_missing(open_tiny, copy, file):
     (copy / file).unlink()

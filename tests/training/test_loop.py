@@ -147,6 +147,8 @@ def quick_family(tiny_sd15):  # noqa: C901 - a stand-in of many small methods
         model_type="SD1.5",
         pretrained_model_name_or_path=str(tiny_sd15),
         vae_path=None,
+        model_config_path=None,
+        tokenizer_path=None,
         no_half_vae=True,
         zero_terminal_snr=False,
         v_parameterization=False,

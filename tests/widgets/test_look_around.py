@@ -1,11 +1,15 @@
 """Tests of lora_widgets/widgets/look_around.py."""
 
+import os
 import shutil
+from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from safetensors.numpy import save_file
 
 from lora_widgets.config.findings import Facts, Severity, check
 from lora_widgets.data.facts import facts_for
@@ -59,6 +63,50 @@ def test_captions_longer_than_the_encoder_reads_are_seen(values, pictures):
     (pictures / "2_cat" / "0.txt").write_text("circle, " * 60, encoding="utf-8")
     (long,) = look({**values, "train_data_dir": str(pictures)}).facts.dataset.long_captions
     assert (long.picture, long.tokens) == ("0.png", 120)
+
+
+@pytest.fixture
+def weights(tmp_path):
+    """Write a file that holds a single tensor of some name."""
+
+    def write(name, tensor):
+        path = tmp_path / name
+        save_file({tensor: np.zeros((4, 768), np.float32)}, path)
+        return str(path)
+
+    return write
+
+
+def test_weight_files_are_recognised_by_what_they_hold(values, weights):
+    lora = weights("model.safetensors", "lora_te_mlp.lora_down.weight")
+    values |= {"pretrained_model_name_or_path": lora, "vae_path": weights("v.safetensors", "emb_params")}
+    seen = look(values)
+    assert seen.facts.files == {"pretrained_model_name_or_path": "LoRA", "vae_path": "embedding"}
+    errors = [finding.message for finding in check(values, seen.facts).errors]
+    assert any("which is a LoRA or another adapter, not a base model" in message for message in errors)
+    assert seen.still_true(["vae_path"]).facts.files == {"pretrained_model_name_or_path": "LoRA"}
+
+
+def test_a_weight_file_that_was_replaced_is_looked_into_again(values, weights):
+    values["continue_from_lora"] = weights("l.safetensors", "emb_params")
+    assert look(values).facts.files == {"continue_from_lora": "embedding"}
+    os.utime(weights("l.safetensors", "a.lora_up.weight"), ns=(1, 1))
+    assert look(values).facts.files == {"continue_from_lora": "LoRA"}
+
+
+def test_a_damaged_weight_file_is_a_finding(values, weights):
+    values["vae_path"] = weights("v.safetensors", "emb_params")
+    Path(values["vae_path"]).write_bytes(b"\x08\0\0\0\0\0\0\0{")
+    (finding,) = look(values).findings
+    assert (finding.severity, finding.settings) == (Severity.ERROR, ("vae_path",))
+    assert "incomplete or damaged" in finding.message
+
+
+@pytest.mark.parametrize(
+    "value", ["x" * 5000 + ".safetensors", "\0.safetensors", "~nobody/x.safetensors", 7, None]
+)
+def test_what_is_no_weight_file_is_not_looked_into(values, value):
+    assert look({**values, "vae_path": value}).facts.files == {}
 
 
 def test_values_as_text_are_read_as_the_form_gives_them(values):
@@ -147,7 +195,14 @@ def test_impossible_paths_are_missing_paths(values, text):
 
 @pytest.mark.parametrize(
     ("model", "missing"),
-    [("demo", False), ("owner/model-1.5", False), ("./models/mine", True), ("mine", True), ("/a/b", True)],
+    [
+        ("demo", False),
+        ("owner/model-1.5", False),
+        ("models/sd15.safetensors", True),
+        ("./models/mine", True),
+        ("mine", True),
+        ("/a/b", True),
+    ],
 )
 def test_a_base_model_may_be_on_the_hub(values, model, missing):
     found = missing_paths({**values, "pretrained_model_name_or_path": model})

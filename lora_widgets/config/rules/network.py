@@ -55,28 +55,3 @@ def no_lora_file(now: Situation) -> Advice | None:
         f"`continue_from_lora` is {path!r}, but a LoRA file ends with .safetensors, .pt or .ckpt.",
         "Choose the file itself; a state folder belongs into `resume`.",
     )
-
-
-@rule(Severity.ERROR, "pretrained_model_name_or_path")
-def single_file_model(now: Situation) -> Advice | None:
-    """Base models are read from folders, not yet from single files."""
-    path = now.config.pretrained_model_name_or_path
-    if not path.lower().endswith((".safetensors", ".ckpt", ".pt")):
-        return None
-    return Advice(
-        f"`pretrained_model_name_or_path` is {path!r}, but single-file models cannot be read yet.",
-        'Use a diffusers folder, a hub id such as "owner/name", or "demo".',
-    )
-
-
-@rule(Severity.ERROR, "vae_path")
-def single_file_vae(now: Situation) -> Advice | None:
-    """A VAE is read from a folder, not yet from a single file."""
-    path = now.config.vae_path
-    if not path or not path.lower().endswith((".safetensors", ".ckpt", ".pt")):
-        return None
-    return Advice(
-        f"`vae_path` is {path!r}, but a VAE in a single file cannot be read yet.",
-        "Use a diffusers folder, or leave it empty for the base model's own VAE.",
-        change(vae_path=None),
-    )

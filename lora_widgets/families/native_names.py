@@ -1,0 +1,96 @@
+"""From the names in a publisher's own file to those of the diffusers and transformers classes.
+
+The conversions are those of diffusers itself. They move tensors from name to name, and cut and join some, so
+they are run on stand-ins that remember what is done to them: what is to be read from where is known before a
+single number is.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+from lora_widgets.catalog.weight_files import Shapes
+from lora_widgets.families.piece import Piece
+
+Names = dict[str, Piece]
+"""Name of a parameter -> where its values are in the file."""
+Rename = Callable[[Shapes, Mapping[str, Any]], Names]
+"""Maps the shapes of a file and the configuration of one part to the places of that part's parameters."""
+
+_VAE_STARTS = ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.")
+_VAE_PREFIXES = ("first_stage_model.", "vae.", "")
+_CLIP_L_PREFIXES = ("cond_stage_model.transformer.", "conditioner.embedders.0.transformer.")
+_CLIP_G_PREFIX = "conditioner.embedders.1.model."
+_OLD_ATTENTION = {
+    ".query.": ".to_q.",
+    ".key.": ".to_k.",
+    ".value.": ".to_v.",
+    ".proj_attn.": ".to_out.0.",
+}
+
+
+def ldm_unet(shapes: Shapes, config: Mapping[str, Any]) -> Names:
+    """Return the places of a UNet in LDM layout (Stable Diffusion 1 and SDXL)."""
+    from diffusers.loaders.single_file_utils import convert_ldm_unet_checkpoint
+
+    return convert_ldm_unet_checkpoint(pieces_below(shapes, "model.diffusion_model.", keep=True), config)
+
+
+def vae(shapes: Shapes, config: Mapping[str, Any]) -> Names:
+    """Return the places of an autoencoder in LDM or diffusers layout, of its own file or a model's."""
+    from diffusers.loaders.single_file_utils import convert_ldm_vae_checkpoint
+
+    found = next(
+        (inside for prefix in _VAE_PREFIXES if (inside := pieces_below(shapes, prefix, starts=_VAE_STARTS))),
+        {},
+    )
+    if any(name.startswith("encoder.down_blocks.") for name in found):
+        return {_with_new_attention(name): piece for name, piece in found.items()}
+    return convert_ldm_vae_checkpoint(found, config)
+
+
+def clip_l(shapes: Shapes, _config: Mapping[str, Any]) -> Names:
+    """Return the places of CLIP-L in a base model, without "text_model", which transformers 5 dropped."""
+    for prefix in _CLIP_L_PREFIXES:
+        if found := pieces_below(shapes, prefix):
+            return {name.removeprefix("text_model."): piece for name, piece in found.items()}
+    return {}
+
+
+def clip_g(shapes: Shapes, config: Mapping[str, Any]) -> Names:
+    """Return the places of CLIP-G in OpenCLIP's layout, as SDXL's files hold it."""
+    from diffusers.loaders.single_file_utils import convert_open_clip_checkpoint
+
+    found = pieces_below(shapes, _CLIP_G_PREFIX, keep=True)
+    names = convert_open_clip_checkpoint(_OfConfig(config), found, prefix=_CLIP_G_PREFIX)
+    return {name.removeprefix("text_model."): piece for name, piece in names.items()}
+
+
+def pieces_below(
+    shapes: Shapes, prefix: str, *, starts: tuple[str, ...] = ("",), keep: bool = False
+) -> dict[str, Any]:
+    """Return the tensors below a prefix that go on with one of ``starts``; ``keep`` leaves the prefix on."""
+    wanted = tuple(prefix + start for start in starts)
+    return {
+        name if keep else name.removeprefix(prefix): Piece(name, tuple(shape))
+        for name, shape in shapes.items()
+        if name.startswith(wanted)
+    }
+
+
+class _OfConfig(nn.Module):
+    """Stands in for a model where a conversion asks for its configuration only."""
+
+    def __init__(self, config: Mapping[str, Any]) -> None:
+        from types import SimpleNamespace
+
+        super().__init__()
+        self.config = SimpleNamespace(**config)
+
+
+def _with_new_attention(name: str) -> str:
+    """Return the present name of an attention weight; the first versions of diffusers had other ones."""
+    for old, new in _OLD_ATTENTION.items():
+        name = name.replace(old, new)
+    return name

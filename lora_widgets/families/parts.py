@@ -1,0 +1,236 @@
+"""One part of a base model - UNet, autoencoder, text encoder - and loading it from where it is."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from lora_widgets.errors import ModelError
+from lora_widgets.families.native_names import Names, Rename
+from lora_widgets.families.weight_file import WeightFile, find_weight_file
+from lora_widgets.families.weights import Source, downloading, load_part, safetensors_of
+
+
+class PartPlace(Protocol):
+    """Where one part of a base model is."""
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The configuration of its class, in diffusers form."""
+        ...
+
+    @property
+    def place(self) -> str:
+        """The file, folder or hub name, for messages and metadata."""
+        ...
+
+    def download(self) -> Iterator[tuple[int, int]]:
+        """Fetch the weights if they are not on this machine, and yield (done, total) in MiB."""
+        ...
+
+    def load(self, kind: type[Any], *, device: torch.device | str, dtype: torch.dtype) -> Any:
+        """Return a frozen ``kind`` in eval mode on ``device``; raises ModelError if it cannot be loaded."""
+        ...
+
+
+@dataclass(frozen=True)
+class FolderPart:
+    """A part in a folder of its own, below a diffusers folder or a hub name."""
+
+    source: Source
+    subfolder: str
+    config: Mapping[str, Any]
+
+    @property
+    def place(self) -> str:
+        """The folder or hub name of the model."""
+        return self.source.place
+
+    def download(self) -> Iterator[tuple[int, int]]:
+        """Fetch the weights of a hub name, and yield (done, total) in MiB; nothing for a folder.
+
+        Raises:
+            ModelError: they cannot be fetched.
+        """
+        return downloading(self.source, self.subfolder)
+
+    def load(self, kind: type[Any], *, device: torch.device | str, dtype: torch.dtype) -> Any:
+        """Return a frozen ``kind`` in eval mode on ``device``.
+
+        Filled tensor by tensor where the files name tensors as the class does. Older names, and formats other
+        than safetensors, are left to the library, which has more in memory meanwhile.
+
+        Raises:
+            ModelError: the weights are missing, damaged, or cannot be fetched.
+        """
+        model, places = empty_model(kind, self.config), self._places()
+        if places and (names := _same_names(model, places)):
+            for file, inside in _by_file(names, places).items():
+                for name, tensor in file.read(inside):
+                    _put(model, names[name], tensor, device=device, dtype=dtype)
+            return _complete(model, device)
+        called = "dtype" if _is_of_transformers(kind) else "torch_dtype"
+        return load_part(
+            kind.from_pretrained, self.source, subfolder=self.subfolder, device=device, **{called: dtype}
+        )
+
+    def _places(self) -> dict[str, WeightFile]:
+        """Return the file of each tensor."""
+        files = (
+            find_weight_file(self.source.setting, str(path))
+            for path in safetensors_of(self.source, self.subfolder)
+        )
+        return {name: file for file in files if file for name in file.shapes}
+
+
+@dataclass(frozen=True)
+class FilePart:
+    """A part that is in a single file, alone or among others; ``rename`` knows its names there."""
+
+    file: WeightFile
+    part: str
+    config: Mapping[str, Any]
+    rename: Rename
+
+    @property
+    def place(self) -> str:
+        """The file."""
+        return str(self.file.path)
+
+    def download(self) -> Iterator[tuple[int, int]]:
+        """Yield nothing: the file is here."""
+        return iter(())
+
+    def load(self, kind: type[Any], *, device: torch.device | str, dtype: torch.dtype) -> Any:
+        """Return a frozen ``kind`` in eval mode on ``device``, filled tensor by tensor.
+
+        Beside the model itself only the tensor in hand is in memory.
+
+        Raises:
+            ModelError: tensors are missing or of other sizes, or the file cannot be read.
+        """
+        model = empty_model(kind, self.config)
+        places = self._places(model)
+        inside: dict[str, list[str]] = {}
+        for name, piece in places.items():
+            inside.setdefault(piece.name, []).append(name)
+        for source, tensor in self.file.read(inside):
+            for name in inside[source]:
+                _put(model, name, places[name].cut(tensor), device=device, dtype=dtype)
+        return _complete(model, device)
+
+    def _places(self, model: nn.Module) -> Names:
+        """Return for each tensor of the model its place in the file; all must be there and fit."""
+        renamed, places, wrong = self._renamed(), {}, []
+        for name, tensor in model.state_dict().items():
+            piece = renamed.get(name) or renamed.get(name.removeprefix("text_model."))
+            if piece is None:
+                wrong.append(f"{name} is missing")
+            elif not _fits(piece.shape, tuple(tensor.shape)):
+                sizes = " x ".join(map(str, piece.shape))
+                wrong.append(f"{piece.name} is {sizes}, not {' x '.join(map(str, tensor.shape))}")
+            else:
+                places[name] = piece
+        if wrong:
+            raise _unfit(self, wrong)
+        return places
+
+    def _renamed(self) -> Names:
+        try:
+            return self.rename(self.file.shapes, self.config)
+        except (
+            KeyError,
+            IndexError,
+            ValueError,
+            RuntimeError,
+        ) as error:  # conversions check nothing
+            what = f"its layout is not that of its family ({type(error).__name__}: {error})"
+            raise _unfit(self, [what]) from error
+
+
+def empty_model(kind: type[Any], config: Mapping[str, Any]) -> nn.Module:
+    """Return a ``kind`` whose parameters have shapes and no memory; what it computes itself is there."""
+    from accelerate import init_empty_weights
+
+    with init_empty_weights(include_buffers=False), _quiet_config():
+        if _is_of_transformers(kind):
+            return kind(kind.config_class.from_dict(dict(config)))
+        return kind.from_config(dict(config))
+
+
+def _complete(model: nn.Module, device: torch.device | str) -> nn.Module:
+    """Move the buffers that a model computes itself, which no file holds, and freeze it."""
+    for name, buffer in list(model.named_buffers()):
+        if buffer.device != torch.device(device):
+            _put(model, name, buffer, device=device, dtype=buffer.dtype)
+    return model.requires_grad_(requires_grad=False).eval()
+
+
+def _same_names(model: nn.Module, places: Mapping[str, WeightFile]) -> dict[str, str]:
+    """Return the model's name of each tensor in the files; empty where one is missing or of another size.
+
+    transformers 5 dropped the level "text_model" that its version 4 writes.
+    """
+    known = {name.removeprefix("text_model."): name for name in places}
+    found: dict[str, str] = {}
+    for name, tensor in model.state_dict().items():
+        source = known.get(name.removeprefix("text_model."))
+        if source is None or places[source].shapes[source] != tuple(tensor.shape):
+            return {}
+        found[source] = name
+    return found
+
+
+def _by_file(names: Iterable[str], places: Mapping[str, WeightFile]) -> dict[WeightFile, list[str]]:
+    inside: dict[WeightFile, list[str]] = {}
+    for name in names:
+        inside.setdefault(places[name], []).append(name)
+    return inside
+
+
+@contextmanager
+def _quiet_config() -> Iterator[None]:
+    """Let no library comment on configurations, which name options of all versions."""
+    from diffusers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+
+
+def _put(
+    model: nn.Module, name: str, tensor: Tensor, *, device: torch.device | str, dtype: torch.dtype
+) -> None:
+    path, _, leaf = name.rpartition(".")
+    owner = model.get_submodule(path)
+    old = getattr(owner, leaf)
+    kept = dtype if old.is_floating_point() else old.dtype
+    value = tensor.reshape(old.shape).to(device, kept).contiguous()
+    setattr(owner, leaf, nn.Parameter(value, requires_grad=False) if isinstance(old, nn.Parameter) else value)
+
+
+def _fits(found: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
+    """Tell whether two shapes are one but for sizes of 1 at the end: 1 x 1 convolutions and linear layers."""
+    while len(found) > len(wanted) and found[-1] == 1:
+        found = found[:-1]
+    return found == wanted and prod(found) == prod(wanted)
+
+
+def _unfit(part: FilePart, wrong: list[str]) -> ModelError:
+    more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+    return ModelError(
+        f"The {part.part} in `{part.file.setting}` ({part.file.path}) does not fit its configuration: "
+        f"{wrong[0]}{more}. If the file is complete, it is an unusual model: set `model_config_path` to the "
+        "folder or JSON file with its configuration."
+    )
+
+
+def _is_of_transformers(kind: type[Any]) -> bool:
+    return kind.__module__.startswith("transformers.")

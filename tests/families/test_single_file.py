@@ -1,0 +1,242 @@
+"""SD1.5 and SDXL from single files: the same numbers as from the folder, and what can be wrong."""
+
+import json
+import shutil
+import weakref
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from lora_widgets.errors import ModelError
+
+MODEL = "pretrained_model_name_or_path"
+PARTS = ("vae", "text_encoder", "unet")
+SDXL_PARTS = ("vae", "text_encoder", "text_encoder_2", "unet")
+SIZES = torch.tensor([[64, 64, 0, 0, 64, 64]])
+
+
+def loaded(family, dtype=torch.float32):
+    family.load_vae("cpu", dtype)
+    family.load_text_encoder("cpu", dtype)
+    family.load_denoiser("cpu", dtype)
+    return family
+
+
+def parts_of(family):
+    return SDXL_PARTS if family.name == "SDXL" else PARTS
+
+
+def aligned(family):
+    """Copy the weights: those of a folder stay mapped at odd addresses, where sums are rounded otherwise."""
+    for part in parts_of(family):
+        for parameter in getattr(family, part).parameters():
+            parameter.data = parameter.data.clone()
+    return family
+
+
+def outputs(family):
+    with torch.no_grad():
+        text = family.encode_text(["a cat on a mat"], skip=2)
+        noisy = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
+        pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
+        latents = family.encode_images(pixels, generator=torch.Generator().manual_seed(2))
+        predicted = family.predict(noisy, torch.tensor([500]), text, SIZES)
+        return text.hidden, latents, family.decode(latents), predicted
+
+
+def assert_same(left, right):
+    for part in parts_of(left):
+        ours, theirs = getattr(left, part).state_dict(), getattr(right, part).state_dict()
+        assert ours.keys() == theirs.keys()
+        assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+    for ours, theirs in zip(outputs(left), outputs(right), strict=True):
+        assert torch.equal(ours, theirs)
+
+
+@pytest.fixture
+def changed(single_file, tmp_path):
+    """Save the single file with some tensors changed, or left out where a function returns None for them."""
+
+    def save(change, **metadata):
+        tensors = load_file(single_file)
+        kept = {name: change(name, tensor) for name, tensor in tensors.items()}
+        path = tmp_path / "changed.safetensors"
+        save_file({name: tensor for name, tensor in kept.items() if tensor is not None}, path, **metadata)
+        return str(path)
+
+    return save
+
+
+def without(start):
+    return lambda name, tensor: None if name.startswith(start) else tensor
+
+
+def test_a_single_file_computes_what_the_folder_computes_bit_by_bit(open_file, open_tiny):
+    assert_same(loaded(open_file()), aligned(loaded(open_tiny())))
+
+
+def test_so_does_one_of_sdxl_with_its_second_text_encoder_in_another_layout(open_sdxl_file, open_tiny_sdxl):
+    assert_same(aligned(loaded(open_sdxl_file())), aligned(loaded(open_tiny_sdxl())))
+
+
+@pytest.mark.parametrize(("keys", "prediction"), [((), "epsilon"), (("v_pred", "ztsnr"), "v_prediction")])
+def test_empty_tensors_that_mark_a_model_of_v_are_believed(
+    open_sdxl_file, sdxl_file, tmp_path, keys, prediction
+):
+    marks = {key: torch.zeros(()) for key in keys}
+    save_file(load_file(sdxl_file) | marks, tmp_path / "v.safetensors")
+    family = open_sdxl_file(pretrained_model_name_or_path=str(tmp_path / "v.safetensors"))
+    assert family.process.prediction == prediction
+    assert any("zero terminal" in note for note in family.notes) == ("ztsnr" in keys)
+
+
+def test_an_older_ckpt_computes_the_same(open_file, single_file, tmp_path):
+    path = tmp_path / "tiny.ckpt"
+    content = {"epoch": 3, "global_step": 5, "callbacks": {}, "state_dict": load_file(single_file)}
+    torch.save(content, path)
+    assert_same(aligned(loaded(open_file(pretrained_model_name_or_path=str(path)))), loaded(open_file()))
+
+
+def test_parts_have_the_type_asked_for_and_are_frozen(open_file):
+    family = loaded(open_file(no_half_vae=False), torch.bfloat16)
+    for part in PARTS:
+        module = getattr(family, part)
+        assert {p.dtype for p in module.parameters()} == {torch.bfloat16}
+        assert not module.training
+        assert not any(p.requires_grad for p in module.parameters())
+        assert not any(tensor.is_meta for tensor in (*module.parameters(), *module.buffers()))
+
+
+def test_halves_in_the_file_become_what_is_asked_for(open_file, changed):
+    path = changed(lambda _, tensor: tensor.half())
+    family = open_file(pretrained_model_name_or_path=path)
+    family.load_denoiser("cpu", torch.float32)
+    assert family.unet.dtype == torch.float32
+
+
+def test_a_single_file_names_itself_in_metadata(open_file, single_file):
+    family = open_file()
+    assert family.identity()["ss_sd_model_name"] == single_file.name
+    assert "ss_vae_name" not in family.identity()
+    assert family.weights_file == single_file
+
+
+@pytest.mark.parametrize("layout", ["diffusers", "first diffusers", "LDM", "LDM of a model"])
+def test_a_vae_in_a_file_of_its_own_computes_the_same(layout, tiny_sd15, single_file, open_tiny, tmp_path):
+    if layout.startswith("LDM"):
+        start = "first_stage_model."
+        tensors = {k: v for k, v in load_file(single_file).items() if k.startswith(start)}
+        if layout == "LDM":
+            tensors = {k.removeprefix(start): v for k, v in tensors.items()}
+    else:
+        tensors = load_file(tiny_sd15 / "vae" / "diffusion_pytorch_model.safetensors")
+        if layout.startswith("first"):
+            for new, old in (
+                ("to_q", "query"),
+                ("to_k", "key"),
+                ("to_v", "value"),
+                ("to_out.0", "proj_attn"),
+            ):
+                tensors = {k.replace(f".{new}.", f".{old}."): v for k, v in tensors.items()}
+    save_file(tensors, tmp_path / "my-vae.safetensors")
+    family, own = open_tiny(vae_path=str(tmp_path / "my-vae.safetensors")), open_tiny()
+    family.load_vae("cpu", torch.float32)
+    own.load_vae("cpu", torch.float32)
+    theirs = own.vae.state_dict()
+    assert family.vae.state_dict().keys() == theirs.keys()
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in family.vae.state_dict().items())
+    assert family.identity()["ss_vae_name"] == "my-vae.safetensors"
+
+
+def test_a_file_without_a_vae_takes_another(open_file, changed, tiny_sd15):
+    path = changed(without("first_stage_model."))
+    with pytest.raises(ModelError, match=r"holds no VAE. Set `vae_path` to an autoencoder made for SD1.5"):
+        open_file(pretrained_model_name_or_path=path)
+    family = open_file(pretrained_model_name_or_path=path, vae_path=str(tiny_sd15 / "vae"))
+    family.load_vae("cpu", torch.float32)
+    assert family.identity()["ss_vae_name"] == "vae"
+
+
+def test_a_file_without_a_text_encoder_is_refused(open_file, changed):
+    with pytest.raises(ModelError, match=r"holds no text encoder. Use a complete SD1.5 model"):
+        open_file(pretrained_model_name_or_path=changed(without("cond_stage_model.")))
+
+
+def test_a_model_of_another_size_asks_for_its_configuration(open_file):
+    with pytest.raises(ModelError, match=r"begins with 16 channels; .* says 320. Set `model_config_path`"):
+        open_file(model_config_path=None)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (without("model.diffusion_model.time_embed.0.bias"), "time_embedding.linear_1.bias is missing"),
+        (
+            lambda name, tensor: tensor[:9] if name.endswith("time_embed.0.bias") else tensor,
+            "time_embed.0.bias is 9, not 64",
+        ),
+    ],
+)
+def test_a_missing_or_smaller_tensor_is_named_before_anything_is_read(
+    open_file, changed, monkeypatch, change, words
+):
+    family = open_file(pretrained_model_name_or_path=changed(lambda *args: _whole(change(*args))))
+    monkeypatch.setattr("lora_widgets.families.weight_file._read", None)
+    with pytest.raises(ModelError, match="The UNet in `pretrained_model_name_or_path`") as caught:
+        family.load_denoiser("cpu", torch.float32)
+    assert words in str(caught.value)
+    assert "`model_config_path`" in str(caught.value)
+
+
+def _whole(tensor):
+    return None if tensor is None else tensor.contiguous()
+
+
+@pytest.mark.parametrize(
+    ("metadata", "prediction"),
+    [({}, "epsilon"), ({"modelspec.prediction_type": "v"}, "v_prediction")],
+)
+def test_a_file_that_says_how_it_predicts_is_believed(open_file, changed, metadata, prediction):
+    path = changed(lambda _, tensor: tensor, metadata=metadata)
+    assert open_file(pretrained_model_name_or_path=path).process.prediction == prediction
+
+
+def test_the_configuration_can_be_one_json_file(open_file, tiny_sd15, tmp_path):
+    parts = {part: json.loads((tiny_sd15 / part / "config.json").read_text()) for part in PARTS}
+    (tmp_path / "tiny.json").write_text(json.dumps(parts))
+    family = open_file(model_config_path=str(tmp_path / "tiny.json"))
+    assert family.process.prediction == "epsilon"
+    family.load_denoiser("cpu", torch.float32)
+
+
+def test_a_file_changed_since_it_was_opened_is_told(open_file, single_file, tmp_path):
+    path = shutil.copy(single_file, tmp_path / "copy.safetensors")
+    family = open_file(pretrained_model_name_or_path=str(path))
+    path.write_bytes(path.read_bytes()[:200_000])
+    with pytest.raises(ModelError, match="cannot be read any more: it has become shorter"):
+        family.load_denoiser("cpu", torch.float32)
+
+
+def test_loading_a_single_file_prints_nothing(open_file, capfd):
+    loaded(open_file())
+    captured = capfd.readouterr()
+    assert captured.out + captured.err == ""
+
+
+def test_one_tensor_at_a_time_is_in_memory_beside_the_model(open_file, monkeypatch):
+    from lora_widgets.families import weight_file
+
+    read, storages, most = weight_file._read, [], 0
+
+    def counted(*arguments):
+        nonlocal most
+        tensor = read(*arguments)
+        storages.append(weakref.ref(tensor.untyped_storage()))
+        most = max(most, sum(storage() is not None for storage in storages))
+        return tensor
+
+    monkeypatch.setattr(weight_file, "_read", counted)
+    open_file(no_half_vae=False).load_denoiser("cpu", torch.bfloat16)
+    assert len(storages) > 600
+    assert most <= 2  # the one before is let go when the next has come
