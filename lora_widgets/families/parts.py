@@ -1,6 +1,6 @@
 """One part of a base model - UNet, autoencoder, text encoder - and loading it from where it is."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from lora_widgets.catalog.weight_files import Shapes
 from lora_widgets.errors import ModelError
 from lora_widgets.families.native_names import Names, Rename
 from lora_widgets.families.weight_file import WeightFile, find_weight_file
@@ -67,10 +68,12 @@ class FolderPart:
         Raises:
             ModelError: the weights are missing, damaged, or cannot be fetched.
         """
-        model, places = empty_model(kind, self.config), self._places()
-        if places and (names := _same_names(model, places)):
-            for file, inside in _by_file(names, places).items():
-                for name, tensor in file.read(inside):
+        model, files = empty_model(kind, self.config), self._files()
+        if names := _same_names(
+            model, {name: shape for file in files for name, shape in file.shapes.items()}
+        ):
+            for file in files:
+                for name, tensor in file.read(names.keys() & file.shapes.keys()):
                     _put(model, names[name], tensor, device=device, dtype=dtype)
             return _complete(model, device)
         called = "dtype" if _is_of_transformers(kind) else "torch_dtype"
@@ -78,13 +81,20 @@ class FolderPart:
             kind.from_pretrained, self.source, subfolder=self.subfolder, device=device, **{called: dtype}
         )
 
-    def _places(self) -> dict[str, WeightFile]:
-        """Return the file of each tensor."""
-        files = (
-            find_weight_file(self.source.setting, str(path))
-            for path in safetensors_of(self.source, self.subfolder)
-        )
-        return {name: file for file in files if file for name in file.shapes}
+    def _files(self) -> list[WeightFile]:
+        """Open the files with the weights; none where they are in another format.
+
+        Raises:
+            ModelError: one of them is damaged.
+        """
+        found = safetensors_of(self.source, self.subfolder)
+        try:
+            opened = [find_weight_file(self.source.setting, str(path)) for path in found]
+        except ModelError as error:
+            raise ModelError(
+                f"The {self.subfolder} of the model in `{self.source.setting}` cannot be loaded. {error}"
+            ) from error
+        return [file for file in opened if file is not None]
 
 
 @dataclass(frozen=True)
@@ -170,26 +180,19 @@ def _complete(model: nn.Module, device: torch.device | str) -> nn.Module:
     return model.requires_grad_(requires_grad=False).eval()
 
 
-def _same_names(model: nn.Module, places: Mapping[str, WeightFile]) -> dict[str, str]:
-    """Return the model's name of each tensor in the files; empty where one is missing or of another size.
+def _same_names(model: nn.Module, shapes: Shapes) -> dict[str, str]:
+    """Return the model's name of each tensor in its files; empty where one is missing or of another size.
 
     transformers 5 dropped the level "text_model" that its version 4 writes.
     """
-    known = {name.removeprefix("text_model."): name for name in places}
+    known = {name.removeprefix("text_model."): name for name in shapes}
     found: dict[str, str] = {}
     for name, tensor in model.state_dict().items():
         source = known.get(name.removeprefix("text_model."))
-        if source is None or places[source].shapes[source] != tuple(tensor.shape):
+        if source is None or shapes[source] != tuple(tensor.shape):
             return {}
         found[source] = name
     return found
-
-
-def _by_file(names: Iterable[str], places: Mapping[str, WeightFile]) -> dict[WeightFile, list[str]]:
-    inside: dict[WeightFile, list[str]] = {}
-    for name in names:
-        inside.setdefault(places[name], []).append(name)
-    return inside
 
 
 @contextmanager
