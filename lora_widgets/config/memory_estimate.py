@@ -26,7 +26,7 @@ _NORMS_OF_CUDA = {"convolutions": 10 / 6, "transformer": 66 / 56}
 # While a unit goes backward, its gradients live beside what it kept.
 _GRADIENTS_OF_A_UNIT = 0.5
 # Tensors of full size that a ResNet block of the VAE has alive at once, without gradients.
-_TENSORS_OF_VAE = 4
+_TENSORS_OF_VAE = 6
 _DRAWN_AT_ONCE = 2
 """Pictures the denoiser computes at once for a sample: with and without the prompt."""
 

@@ -114,7 +114,7 @@ class Family(Protocol):
         ...
 
     def use_float32_vae(self) -> bool:
-        """Let the loaded autoencoder compute in float32 from now on; False if it did already."""
+        """Let the autoencoder compute in float32, now and when loaded again; False if it did already."""
         ...
 
     def encode_images(

@@ -88,7 +88,8 @@ class SD15:
         return fingerprint(loaded(self.unet, part))
 
     def use_float32_vae(self) -> bool:
-        """Let the loaded autoencoder compute in float32 from now on; False if it did already."""
+        """Let the autoencoder compute in float32, now and when loaded again; False if it did already."""
+        self._vae_needs_float32 = True
         return autoencoder.to_float32(loaded(self.vae, "vae"))
 
     def encode_images(

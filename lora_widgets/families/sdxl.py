@@ -95,7 +95,8 @@ class SDXL:
         )
 
     def use_float32_vae(self) -> bool:
-        """Let the loaded autoencoder compute in float32 from now on; False if it did already."""
+        """Let the autoencoder compute in float32, now and when loaded again; False if it did already."""
+        self._vae_needs_float32 = True
         return autoencoder.to_float32(loaded(self.vae, "vae"))
 
     def encode_images(

@@ -3,7 +3,9 @@
 import time
 import uuid
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 
@@ -12,6 +14,7 @@ from lora_widgets.adapters.attach import attach
 from lora_widgets.config.files import save_config
 from lora_widgets.data.dataset import Dataset
 from lora_widgets.events import Event, Notice, PhaseProgress, Started
+from lora_widgets.families.family import Family
 from lora_widgets.training.caching import cache_latents, cache_text
 from lora_widgets.training.control import Control
 from lora_widgets.training.memory_peaks import CAPTIONS, PICTURES, PeakMeter
@@ -112,6 +115,7 @@ def prepare(plan: Plan, control: Control) -> Generator[Event, None, Job]:
         folder=plan.folder.samples,
         stem=plan.folder.stem,
         control=control,
+        with_vae=partial(_vae_in_memory, family, precision) if config.latents_are_cached else nullcontext,
     )
     facts = RunFacts(
         config=config,
@@ -174,8 +178,17 @@ def _prepare_latents(
     if not plan.config.latents_are_cached:
         return
     dataset.use_latents((yield from cache_latents(plan, dataset, precision, control)))
-    if not plan.prompts:
-        plan.family.unload("vae")
+    plan.family.unload("vae")  # samples load it again
+
+
+@contextmanager
+def _vae_in_memory(family: Family, precision: Precision) -> Iterator[None]:
+    """Have the autoencoder beside the denoiser for a while."""
+    family.load_vae(precision.device, precision.weights)
+    try:
+        yield
+    finally:
+        family.unload("vae")
 
 
 def _go_on(job: Job) -> None:
