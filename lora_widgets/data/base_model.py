@@ -46,7 +46,7 @@ _ADAPTED: dict[Part, re.Pattern[str]] = {
     "vae": re.compile(r"(?!)"),
 }
 # Single files have no configuration; those of the families' own models. What is left out are the defaults.
-_SINGLE_FILE_CONFIGS: dict[str, dict[str, Any]] = {
+SINGLE_FILE_CONFIGS: dict[str, dict[str, Any]] = {
     "SD1.5": {"block_out_channels": (320, 640, 1280, 1280)},
     "SDXL": {
         "block_out_channels": (320, 640, 1280),
@@ -156,7 +156,7 @@ def _folder_shapes(folder: Path) -> Shapes:
 def _configs(place: Path, family: str) -> tuple[Activations | None, dict[str, Any]]:
     """Return what the denoiser keeps, and the configuration of the VAE; empty where there is none."""
     if not place.is_dir():
-        config = _SINGLE_FILE_CONFIGS.get(family)
+        config = SINGLE_FILE_CONFIGS.get(family)
         return (activations_of(config) if config else None), {}
     configs = [_json(place / name / "config.json") for name in _DENOISERS]
     config = next((config for config in configs if config), {})
