@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +14,7 @@ from lora_widgets.diffusion.process import NoiseProcess
 from lora_widgets.errors import ModelError
 
 Part = Literal["vae", "text_encoder", "denoiser"]
+PARTS: tuple[Part, ...] = get_args(Part)
 
 
 @dataclass(frozen=True)

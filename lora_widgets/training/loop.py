@@ -17,6 +17,7 @@ from lora_widgets.training.control import Control
 from lora_widgets.training.loss import diffusion_loss, draw_noise, emphasis_of
 from lora_widgets.training.memory_peaks import SAMPLES, TRAINING
 from lora_widgets.training.optimizers import rates_at, set_rates
+from lora_widgets.training.out_of_memory import explained, is_out_of_memory, make_room
 from lora_widgets.training.precision import VAE_OVERFLOWS
 from lora_widgets.training.prepare import Job
 from lora_widgets.training.randomness import generator_for
@@ -58,10 +59,14 @@ def run_loop(job: Job, control: Control) -> Iterator[Event]:
             for _ in save_end(job):
                 pass
             raise
-        except Exception:
+        except Exception as error:
             # Whatever went wrong came before an update, so what was learned so far is whole.
+            if not is_out_of_memory(error):
+                yield from save_end(job)
+                raise
+            make_room(error)
             yield from save_end(job)
-            raise
+            raise explained(error, config, while_doing=f"step {job.step + 1}") from None
     yield from _finish(job)
 
 
