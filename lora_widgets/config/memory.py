@@ -4,6 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
+from lora_widgets.catalog.base_weights import BASE_WEIGHTS
 from lora_widgets.catalog.formats import PRECISIONS
 from lora_widgets.config.fields import NotYet, OneOf, OnlyWhen, Ui
 from lora_widgets.config.section import Section
@@ -20,6 +21,10 @@ class Memory(Section, tab=Tab.ADVANCED, group="Memory"):
     mixed_precision: Annotated[str, OneOf(PRECISIONS), Ui("Mixed precision")] = "fp16"
     """Number format of the frozen model and of the computation. bf16 is the better one where the GPU has it;
     the adapter itself always keeps full precision."""
+
+    base_weights: Annotated[str, OneOf(BASE_WEIGHTS), Ui("Frozen weights")] = "dense"
+    """How the large layers of the frozen model are kept. fp8 and int8 halve their memory, nf4 takes a
+    quarter; each makes training slower and less exact. The adapter is not touched."""
 
     full_fp16: Annotated[bool, Ui("Full fp16"), OnlyWhen("mixed_precision", "fp16"), NotYet()] = False
     """Keep the adapter in half precision too. Saves little and often diverges."""

@@ -8,6 +8,7 @@ backward pass, the pictures that the VAE works on, and latents that are cached i
 from dataclasses import dataclass
 from functools import cached_property
 
+from lora_widgets.catalog.base_weights import BASE_WEIGHTS
 from lora_widgets.catalog.families import FAMILIES
 from lora_widgets.catalog.formats import PRECISIONS, SAVE_PRECISIONS
 from lora_widgets.catalog.lora_types import LORA_TYPES
@@ -27,6 +28,9 @@ _NORMS_OF_CUDA = {"convolutions": 10 / 6, "transformer": 66 / 56}
 _GRADIENTS_OF_A_UNIT = 0.5
 # Tensors of full size that a ResNet block of the VAE has alive at once, without gradients.
 _TENSORS_OF_VAE = 6
+# On a processor the libraries that a run touches first, and what allocators keep, count as its memory too.
+_PROGRAM = {"Encoding captions": 0.08e9}
+_PROGRAM_LATER = 0.25e9
 _DRAWN_AT_ONCE = 2
 """Pictures the denoiser computes at once for a sample: with and without the prompt."""
 
@@ -87,7 +91,7 @@ class MemoryQuestion:
         phases = [self._captions(), self._pictures(), self._training()]
         if self.config.sample_every.is_on:
             phases.append(self._samples())
-        return MemoryEstimate(tuple(phases), self._disk())
+        return MemoryEstimate(tuple(map(self._with_program, phases)), self._disk())
 
     @cached_property
     def num_trained(self) -> int:
@@ -98,6 +102,11 @@ class MemoryQuestion:
         if LORA_TYPES[config.lora_type].algorithm == "full":
             return sum(part.adapted for part in parts)
         return config.network_dim * sum(part.adapted_sides for part in parts)
+
+    def _with_program(self, phase: PhaseMemory) -> PhaseMemory:
+        if self.on_gpu:
+            return phase
+        return PhaseMemory(phase.name, (*phase.shares, ("program", _PROGRAM.get(phase.name, _PROGRAM_LATER))))
 
     def _captions(self) -> PhaseMemory:
         return PhaseMemory("Encoding captions", (("text encoder", self._text),))
@@ -113,7 +122,7 @@ class MemoryQuestion:
         return PhaseMemory(
             "Training",
             (
-                ("base model", self.model.denoiser.numbers * self._number),
+                ("base model", self._base),
                 ("adapter and its gradients", 2.0 * FULL * self.num_trained),
                 ("optimizer", self._state),
                 ("activations", self._activations()),
@@ -131,7 +140,7 @@ class MemoryQuestion:
         widest = max((unit.inside for unit in units), default=0.0)
         denoising = widest / 2 * self._number * self._positions((width, height)) * _DRAWN_AT_ONCE
         shares = (
-            ("base model", self.model.denoiser.numbers * self._number),
+            ("base model", self._base),
             ("adapter and optimizer", FULL * self.num_trained + self._state),
             ("VAE and picture", max(decoding, denoising)),
             ("text encoder", self._text_that_stays),
@@ -174,6 +183,12 @@ class MemoryQuestion:
     @property
     def _number(self) -> int:
         return FULL if PRECISIONS[self.config.mixed_precision].dtype == "float32" else HALF
+
+    @property
+    def _base(self) -> float:
+        part = self.model.denoiser
+        kept = BASE_WEIGHTS[self.config.base_weights].bytes_per_number or self._number
+        return (part.numbers - part.linear) * self._number + part.linear * kept
 
     @property
     def _vae_number(self) -> int:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lora_widgets.catalog.weight_files import Shapes
 from lora_widgets.errors import ModelError
 from lora_widgets.families.native_names import Names, Rename
+from lora_widgets.families.stored_linear import DENSE, StoredLinear, is_stored
 from lora_widgets.families.weight_file import WeightFile, find_weight_file
 from lora_widgets.families.weights import Source, downloading, load_part, safetensors_of
 
@@ -33,8 +34,13 @@ class PartPlace(Protocol):
         """Fetch the weights if they are not on this machine, and yield (done, total) in MiB."""
         ...
 
-    def load(self, kind: type[Any], *, device: torch.device | str, dtype: torch.dtype) -> Any:
-        """Return a frozen ``kind`` in eval mode on ``device``; raises ModelError if it cannot be loaded."""
+    def load(
+        self, kind: type[Any], *, device: torch.device | str, dtype: torch.dtype, stored_as: str = DENSE
+    ) -> Any:
+        """Return a frozen ``kind`` in eval mode on ``device``; raises ModelError if it cannot be loaded.
+
+        ``stored_as`` (`BASE_WEIGHTS`) says how the weights of its large linear layers are kept.
+        """
         ...
 
 
@@ -59,7 +65,9 @@ class FolderPart:
         """
         return downloading(self.source, self.subfolder)
 
-    def load(self, kind: type[Any], *, device: torch.device | str, dtype: torch.dtype) -> Any:
+    def load(
+        self, kind: type[Any], *, device: torch.device | str, dtype: torch.dtype, stored_as: str = DENSE
+    ) -> Any:
         """Return a frozen ``kind`` in eval mode on ``device``.
 
         Filled tensor by tensor where the files name tensors as the class does. Older names, and formats other
@@ -75,11 +83,15 @@ class FolderPart:
             for file in files:
                 for name, tensor in file.read(names.keys() & file.shapes.keys()):
                     _put(model, names[name], tensor, device=device, dtype=dtype)
+                    _store(model, names[name], stored_as)
             return _complete(model, device)
         called = "dtype" if _is_of_transformers(kind) else "torch_dtype"
-        return load_part(
+        model = load_part(
             kind.from_pretrained, self.source, subfolder=self.subfolder, device=device, **{called: dtype}
         )
+        for name, _ in list(model.named_parameters()):
+            _store(model, name, stored_as)
+        return model
 
     def _files(self) -> list[WeightFile]:
         """Open the files with the weights; none where they are in another format.
@@ -115,7 +127,9 @@ class FilePart:
         """Yield nothing: the file is here."""
         return iter(())
 
-    def load(self, kind: type[Any], *, device: torch.device | str, dtype: torch.dtype) -> Any:
+    def load(
+        self, kind: type[Any], *, device: torch.device | str, dtype: torch.dtype, stored_as: str = DENSE
+    ) -> Any:
         """Return a frozen ``kind`` in eval mode on ``device``, filled tensor by tensor.
 
         Beside the model itself only the tensor in hand is in memory.
@@ -131,6 +145,7 @@ class FilePart:
         for source, tensor in self.file.read(inside):
             for name in inside[source]:
                 _put(model, name, places[name].cut(tensor), device=device, dtype=dtype)
+                _store(model, name, stored_as)
         return _complete(model, device)
 
     def _places(self, model: nn.Module) -> Names:
@@ -217,6 +232,17 @@ def _put(
     kept = dtype if old.is_floating_point() else old.dtype
     value = tensor.reshape(old.shape).to(device, kept).contiguous()
     setattr(owner, leaf, nn.Parameter(value, requires_grad=False) if isinstance(old, nn.Parameter) else value)
+
+
+def _store(model: nn.Module, name: str, how: str) -> None:
+    """Keep the weight of a linear layer in fewer bits once the layer is complete."""
+    path, _, _ = name.rpartition(".")
+    layer = model.get_submodule(path)
+    if not is_stored(path, layer, how=how) or any(tensor.is_meta for tensor in layer.parameters()):
+        return
+    parent, _, leaf = path.rpartition(".")
+    stored = StoredLinear(layer.weight, layer.bias, how=how)  # pyright: ignore[reportArgumentType]
+    setattr(model.get_submodule(parent), leaf, stored)
 
 
 def _fits(found: tuple[int, ...], wanted: tuple[int, ...]) -> bool:

@@ -34,6 +34,7 @@ class SD15:
         self._layout: Layout = read_layout(config)
         self.weights_file: Path | None = self._layout.weights_file
         self._vae_needs_float32 = bool(config.no_half_vae)
+        self._base_weights: str = config.base_weights
         self._max_tokens: int = config.max_token_length
         self.process = noise_process(self._layout.scheduler_config, config)
         self.notes = notes_on_schedule(self._layout.scheduler_config, config)
@@ -66,7 +67,7 @@ class SD15:
 
     def load_denoiser(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load the UNet, frozen."""
-        self.unet = denoiser.load_unet(self._layout.unet, device, dtype)
+        self.unet = denoiser.load_unet(self._layout.unet, device, dtype, stored_as=self._base_weights)
 
     def unload(self, part: Part) -> None:
         """Forget a part and return its memory; nothing happens if it is not loaded."""

@@ -59,6 +59,7 @@ def _ways_out(config: TrainingConfig, *, loops: bool) -> list[str]:
         (text_stays, "turn `cache_text_encoder_outputs` on, so that the text encoder leaves"),
         (True, f"lower `resolution` from {config.resolution}"),
         ("8bit" not in config.optimizer_type, "set `optimizer_type` to AdamW8bit"),
+        (config.base_weights == "dense", "set `base_weights` to fp8 or nf4"),
         (True, "close other programs that use the memory"),
     )
     return [way for applies, way in ways if applies]

@@ -31,6 +31,7 @@ def opened(request):
         model_config_path=None,
         tokenizer_path=None,
         no_half_vae=True,
+        base_weights="dense",
         zero_terminal_snr=False,
         v_parameterization=False,
         v_pred_like_loss=0.0,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from lora_widgets.catalog.base_weights import BASE_WEIGHTS
 from lora_widgets.config.memory_estimate import computes_on_gpu, estimate_for
 from lora_widgets.config.rules.rule import Advice, Severity, Situation, change, rule
 from lora_widgets.config.setup import DEMO
@@ -89,6 +90,19 @@ def more_memory_than_there_is(now: Situation) -> Advice | None:
     )
 
 
+@rule(Severity.ERROR, "base_weights")
+def base_weights_without_their_package(now: Situation) -> Advice | None:
+    """Four bits come from a package that not every machine has."""
+    row = BASE_WEIGHTS[now.config.base_weights]
+    if not row.package or row.package not in now.facts.missing_packages:
+        return None
+    return Advice(
+        f"`base_weights` is {row.name}, which needs the package {row.package}, but it is not installed.",
+        f"Install it with: pip install {row.package}, or set `base_weights` to fp8.",
+        change(base_weights="fp8"),
+    )
+
+
 @rule(Severity.WARNING, "output_dir", "save_every_n_epochs", "save_every_n_steps", "save_state")
 def more_files_than_fit(now: Situation) -> Advice | None:
     """A disk that runs full ends a run at a save."""
@@ -116,6 +130,8 @@ def _ways_to_save(config: TrainingConfig) -> Iterator[dict[str, object]]:
         "train_batch_size": 1,
         "optimizer_type": "AdamW8bit",
     }
+    if config.base_weights == "dense":
+        steps["base_weights"] = "nf4"
     if config.dataset_config:
         del steps["train_batch_size"]  # the file says it
     if config.optimizer_type != "AdamW":
