@@ -93,7 +93,7 @@ def _facts(config: TrainingConfig) -> tuple[Facts, list[Finding]]:
         free_memory_bytes=free_memory_bytes(),
         free_gpu_bytes=free_gpu_bytes(),
         free_disk_bytes=free_disk_bytes(config.output_dir),
-        base_model=base_model_facts(config),
+        base_model=base_model_facts(dict(config)),
     )
     try:
         return replace(machine, dataset=facts_for(config).facts), [*damaged]

@@ -123,7 +123,7 @@ class MemoryQuestion:
             "Training",
             (
                 ("base model", self._base),
-                ("adapter and its gradients", 2.0 * FULL * self.num_trained),
+                ("adapter and its gradients", 2.0 * self._adapter_number * self.num_trained),
                 ("optimizer", self._state),
                 ("activations", self._activations()),
                 ("text encoder and VAE", self._text_that_stays + vae),
@@ -141,7 +141,7 @@ class MemoryQuestion:
         denoising = widest / 2 * self._number * self._positions((width, height)) * _DRAWN_AT_ONCE
         shares = (
             ("base model", self._base),
-            ("adapter and optimizer", FULL * self.num_trained + self._state),
+            ("adapter and optimizer", self._adapter_number * self.num_trained + self._state),
             ("VAE and picture", max(decoding, denoising)),
             ("text encoder", self._text_that_stays),
         )
@@ -209,7 +209,13 @@ class MemoryQuestion:
 
     @property
     def _state(self) -> float:
-        return OPTIMIZERS[self.config.optimizer_type].state_bytes * self.num_trained
+        share = self._adapter_number / FULL  # torch's optimizers keep the format of the weights
+        return OPTIMIZERS[self.config.optimizer_type].state_bytes * share * self.num_trained
+
+    @property
+    def _adapter_number(self) -> int:
+        wanted = {"fp16": self.config.full_fp16, "bf16": self.config.full_bf16}
+        return HALF if wanted.get(self.config.mixed_precision) else FULL
 
     @property
     def _latents(self) -> float:

@@ -5,10 +5,11 @@ import re
 from collections.abc import Mapping
 from math import prod
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 from lora_widgets.config.activations import Activations, activations_of
 from lora_widgets.config.facts import BaseModelFacts, PartSize
+from lora_widgets.config.misplaced import BASE_MODEL
 from lora_widgets.config.weight_headers import read_header
 from lora_widgets.demo.paths import DEMO, model_folder
 from lora_widgets.errors import ModelError
@@ -57,24 +58,15 @@ SINGLE_FILE_CONFIGS: dict[str, dict[str, Any]] = {
 }
 
 
-class ModelSettings(Protocol):
-    """The settings that say which model it is; those of separate files are read by name."""
+def base_model_facts(values: Mapping[str, object]) -> BaseModelFacts | None:
+    """Return the size of the base model that settings name, as entered.
 
-    @property
-    def model_type(self) -> str:
-        """The family."""
-        ...
-
-    @property
-    def pretrained_model_name_or_path(self) -> str:
-        """The folder, file or hub name."""
-        ...
-
-
-def base_model_facts(settings: ModelSettings) -> BaseModelFacts | None:
-    """Return the size of the base model; None where it is not here, damaged or in files without a header."""
-    name = settings.pretrained_model_name_or_path
-    separate = {setting: str(getattr(settings, setting, None) or "") for setting in PART_FILES}
+    None where none is chosen, or it is not here, damaged or in files without a header.
+    """
+    name, family = (str(values.get(setting) or "").strip() for setting in (BASE_MODEL, "model_type"))
+    separate = {setting: str(values.get(setting) or "").strip() for setting in PART_FILES}
+    if not name:
+        return None
     try:
         place = model_folder() if name == DEMO else Path(name).expanduser()
         found = _of_folder(place) if place.is_dir() else _of_file(place)
@@ -85,7 +77,7 @@ def base_model_facts(settings: ModelSettings) -> BaseModelFacts | None:
                 found[part] = size if part == "vae" else _sum(found.get(part), size)
         if "denoiser" not in found:
             return None
-        config, vae = _configs(place, settings.model_type)
+        config, vae = _configs(place, family)
     except (ModelError, OSError, ValueError, RuntimeError):  # the start names what is wrong with a file
         return None
     widths = tuple(int(width) for width in vae.get("block_out_channels", ()))
@@ -128,10 +120,14 @@ def _of_file(path: Path) -> dict[Part, PartSize]:
     if path.suffix.lower() != ".safetensors" or not path.is_file():
         return {}
     parts: dict[Part, dict[str, tuple[int, ...]]] = {}
-    for name, shape in read_header("pretrained_model_name_or_path", path).shapes.items():
-        part = next((part for prefix, part in _PREFIXES if name.startswith(prefix)), "denoiser")
+    for name, shape in read_header(BASE_MODEL, path).shapes.items():
+        part = _part_of(name)
         parts.setdefault(part, {})[name] = shape
     return {part: part_size(shapes, part) for part, shapes in parts.items()}
+
+
+def _part_of(name: str) -> Part:
+    return next((part for prefix, part in _PREFIXES if name.startswith(prefix)), "denoiser")
 
 
 def _part_shapes(path: Path) -> Shapes:
@@ -149,7 +145,7 @@ def _folder_shapes(folder: Path) -> Shapes:
     whole = [file for file in files if ".fp16." not in file.name]
     shapes: dict[str, tuple[int, ...]] = {}
     for file in whole or files:
-        shapes |= read_header("pretrained_model_name_or_path", file).shapes
+        shapes |= read_header(BASE_MODEL, file).shapes
     return shapes
 
 

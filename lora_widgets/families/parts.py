@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lora_widgets.catalog.weight_files import Shapes
 from lora_widgets.errors import ModelError
+from lora_widgets.families.in_memory import free_memory
 from lora_widgets.families.native_names import Names, Rename
 from lora_widgets.families.stored_linear import DENSE, StoredLinear, is_stored
 from lora_widgets.families.weight_file import WeightFile, find_weight_file
@@ -84,7 +85,7 @@ class FolderPart:
                 for name, tensor in file.read(names.keys() & file.shapes.keys()):
                     _put(model, names[name], tensor, device=device, dtype=dtype)
                     _store(model, names[name], stored_as)
-            return _complete(model, device)
+            return _complete(model, device, stored_as)
         called = "dtype" if _is_of_transformers(kind) else "torch_dtype"
         model = load_part(
             kind.from_pretrained, self.source, subfolder=self.subfolder, device=device, **{called: dtype}
@@ -146,7 +147,7 @@ class FilePart:
             for name in inside[source]:
                 _put(model, name, places[name].cut(tensor), device=device, dtype=dtype)
                 _store(model, name, stored_as)
-        return _complete(model, device)
+        return _complete(model, device, stored_as)
 
     def _places(self, model: nn.Module) -> Names:
         """Return for each tensor of the model its place in the file; all must be there and fit."""
@@ -187,8 +188,10 @@ def empty_model(kind: type[Any], config: Mapping[str, Any]) -> nn.Module:
         return kind.from_config(dict(config))
 
 
-def _complete(model: nn.Module, device: torch.device | str) -> nn.Module:
+def _complete(model: nn.Module, device: torch.device | str, stored_as: str) -> nn.Module:
     """Move the buffers that a model computes itself, which no file holds, and freeze it."""
+    if stored_as != DENSE:
+        free_memory()  # the dense weights of a moment ago
     for name, buffer in list(model.named_buffers()):
         if buffer.device != torch.device(device):
             _put(model, name, buffer, device=device, dtype=buffer.dtype)

@@ -58,7 +58,7 @@ def make_plan(config: TrainingConfig) -> Plan:
         free_memory_bytes=free_memory_bytes(),
         free_gpu_bytes=free_gpu_bytes(),
         free_disk_bytes=free_disk_bytes(config.output_dir),
-        base_model=base_model_facts(config),
+        base_model=base_model_facts(dict(config)),
     )
     findings = check(config, facts).findings
     _refuse_errors(findings)

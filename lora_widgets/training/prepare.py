@@ -22,7 +22,7 @@ from lora_widgets.training.memory_peaks import LOADING as LOADING_DENOISER
 from lora_widgets.training.metadata import RunFacts
 from lora_widgets.training.optimizers import base_rates, build_optimizer
 from lora_widgets.training.plan import Plan
-from lora_widgets.training.precision import Precision, precision_of
+from lora_widgets.training.precision import Precision, precision_for
 from lora_widgets.training.randomness import generator_for
 from lora_widgets.training.samples import Studio
 from lora_widgets.training.text import CachedText, LiveText
@@ -86,7 +86,7 @@ def prepare(plan: Plan, control: Control) -> Generator[Event, None, Job]:
     Raises:
         Stopped: the user asked for it meanwhile.
     """
-    config, family, precision = plan.config, plan.family, precision_of(plan.config.mixed_precision)
+    config, family, precision = plan.config, plan.family, precision_for(plan.config)
     yield from _notices(plan)
     yield from _download(plan, control)
     dataset = Dataset(plan.found.scan.images, plan.found.plan, plan.found.scan.parts, seed=config.seed)
@@ -98,6 +98,9 @@ def prepare(plan: Plan, control: Control) -> Generator[Event, None, Job]:
     control.leave_if_stopping()
     adapter = attach(family, config, generator=generator_for(config.seed, "adapter"))
     adapter.to(precision.device)
+    for parameters in adapter.parameters_of().values():
+        for parameter in parameters:
+            parameter.data = parameter.data.to(precision.adapter)
     if config.gradient_checkpointing:
         family.enable_gradient_checkpointing(unet=True, text_encoder=config.trains_text_encoder)
     if plan.start_values:

@@ -9,13 +9,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
-from types import SimpleNamespace
 
 from pydantic import ValidationError
 
 from lora_widgets.catalog.optimizers import OPTIMIZERS
 from lora_widgets.catalog.samplers import SAMPLERS
-from lora_widgets.config.facts import BaseModelFacts
 from lora_widgets.config.fields import FieldSpec, fields
 from lora_widgets.config.findings import Facts, Finding, Severity
 from lora_widgets.config.free_memory import free_disk_bytes, free_gpu_bytes, free_memory_bytes
@@ -131,17 +129,9 @@ def look(values: Mapping[str, object], pictures: KnownPictures) -> Seen:
         free_memory_bytes=free_memory_bytes(),
         free_gpu_bytes=free_gpu_bytes(),
         free_disk_bytes=free_disk_bytes(str(values.get(OUTPUT) or ".")),
-        base_model=_base_model(values),
+        base_model=base_model_facts(values),
     )
     return replace(seen, facts=facts, findings=(*seen.findings, *damaged))
-
-
-def _base_model(values: Mapping[str, object]) -> BaseModelFacts | None:
-    """Return the size of the base model as entered; None before one is chosen."""
-    if not str(values.get(BASE_MODEL) or "").strip():
-        return None
-    names = (BASE_MODEL, "model_type", *PART_FILES)
-    return base_model_facts(SimpleNamespace(**{name: str(values.get(name) or "") for name in names}))
 
 
 def missing_paths(values: Mapping[str, object]) -> tuple[str, ...]:

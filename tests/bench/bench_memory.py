@@ -116,7 +116,7 @@ def run(work: Path, options: argparse.Namespace) -> None:
     for module in IMPORTED:
         import_module(module)  # what is imported on the way is not measured
     config = config_of(work, options)
-    model, found = base_model_facts(config), facts_for(config).facts
+    model, found = base_model_facts(dict(config)), facts_for(config).facts
     assert model is not None
     number = 4 if options.precision == "no" else 2
     resident = {

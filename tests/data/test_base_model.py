@@ -1,7 +1,5 @@
 """The size of a base model, read from the headers of its files."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -10,7 +8,7 @@ from lora_widgets.data.base_model import base_model_facts, part_size
 
 
 def settings(place, family="SD1.5", **more):
-    return SimpleNamespace(model_type=family, pretrained_model_name_or_path=str(place), **more)
+    return {"model_type": family, "pretrained_model_name_or_path": str(place), **more}
 
 
 @pytest.mark.parametrize("family", ["SD1.5", "SDXL"])

@@ -32,6 +32,7 @@ def opened(request):
         tokenizer_path=None,
         no_half_vae=True,
         base_weights="dense",
+        vae_tiling=False,
         zero_terminal_snr=False,
         v_parameterization=False,
         v_pred_like_loss=0.0,

@@ -36,6 +36,19 @@ def fp16_on_cpu(now: Situation) -> Advice | None:
     )
 
 
+@rule(Severity.WARNING, "full_fp16", "mixed_precision")
+def adapter_in_fp16(now: Situation) -> Advice | None:
+    """The optimizer's smallest numbers are zero in fp16."""
+    if not (now.config.full_fp16 and now.config.mixed_precision == "fp16"):
+        return None
+    return Advice(
+        "`full_fp16` keeps the adapter and the optimizer's state in fp16, where their smallest numbers "
+        "become zero: such runs often end with a loss that is no number.",
+        "Turn it off: it saves little beside the base model.",
+        change(full_fp16=False),
+    )
+
+
 @rule(Severity.WARNING, "pretrained_model_name_or_path")
 def no_gpu(now: Situation) -> Advice | None:
     """A full-size model takes minutes per step on a processor."""
