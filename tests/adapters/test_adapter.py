@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from known_faults import no_lora_for_clip
 
 from lora_widgets.errors import ModelError, StateError
 
@@ -171,6 +172,7 @@ def test_what_finds_no_partner_is_told(attached, fill):
     assert fresh.startswith("12 modules start fresh")
 
 
+@no_lora_for_clip
 @torch.no_grad()
 def test_a_saved_file_gives_the_same_output_in_diffusers(family, attached, answer, fill, tmp_path):
     pytest.importorskip("peft")
@@ -181,7 +183,7 @@ def test_a_saved_file_gives_the_same_output_in_diffusers(family, attached, answe
     expected = answer()
     save_file({k: t.contiguous() for k, t in adapter.tensors().items()}, tmp_path / "x.safetensors")
     adapter.detach()
-    state, alphas = StableDiffusionPipeline.lora_state_dict(str(tmp_path / "x.safetensors"))
+    state, alphas = StableDiffusionPipeline.lora_state_dict(str(tmp_path), weight_name="x.safetensors")
     StableDiffusionPipeline.load_lora_into_unet(state, alphas, unet=family.unet)
     StableDiffusionPipeline.load_lora_into_text_encoder(state, alphas, text_encoder=family.text_encoder)
     torch.testing.assert_close(answer(), expected, rtol=1e-4, atol=1e-5)
