@@ -127,7 +127,10 @@ def _of_file(path: Path) -> dict[Part, PartSize]:
 
 
 def _part_of(name: str) -> Part:
-    return next((part for prefix, part in _PREFIXES if name.startswith(prefix)), "denoiser")
+    for prefix, part in _PREFIXES:
+        if name.startswith(prefix):
+            return part
+    return "denoiser"
 
 
 def _part_shapes(path: Path) -> Shapes:

@@ -192,3 +192,8 @@ def test_the_vae_works_in_tiles_where_asked_and_its_latents_are_known_apart(open
     assert whole.shape == tiled.shape
     assert not torch.equal(whole, tiled)
     assert families[0].fingerprint("vae") != families[1].fingerprint("vae")
+
+
+def test_attention_runs_through_fused_kernels(sd15):
+    processors = {type(processor).__name__ for processor in sd15.unet.attn_processors.values()}
+    assert processors == {"AttnProcessor2_0"}  # the one that calls torch's scaled_dot_product_attention
