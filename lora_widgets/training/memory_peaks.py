@@ -54,7 +54,7 @@ class PeakMeter:
     def tell(self, phase: str) -> None:
         """Put an event about the phase into ``told`` if there is news."""
         peak = self._peaks.get(phase)
-        if peak is None or peak <= _MUCH_MORE * self._said.get(phase, 0):
+        if peak is None or (phase in self._said and peak <= _MUCH_MORE * self._said[phase]):
             return
         self._said[phase] = peak
         expected = self._expected.get(phase)
