@@ -46,8 +46,8 @@ class StepDone(Event):
     """One optimizer update; ``step`` and ``epoch`` count from 1.
 
     ``loss`` is the mean over the step's pictures, ``learning_rates`` are this update's by name ("unet",
-    "text_encoder"), ``grad_norm`` is the norm before clipping, ``seconds`` is the time since the previous
-    update.
+    "text_encoder"), with the factor that an adaptive optimizer has found and without LoRA+'s ratio,
+    ``grad_norm`` is the norm before clipping, ``seconds`` is the time since the previous update.
     """
 
     step: int
@@ -61,7 +61,10 @@ class StepDone(Event):
 
 @dataclass(frozen=True)
 class SampleReady(Event):
-    """A preview picture was written; ``step`` is 0 for the baseline of the untouched model."""
+    """A preview picture was written; ``step`` is 0 for the baseline of the untouched model.
+
+    ``seconds`` is what drawing and writing it took.
+    """
 
     step: int
     epoch: int
@@ -69,6 +72,7 @@ class SampleReady(Event):
     prompt: str
     seed: int
     path: str
+    seconds: float
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,9 @@ class Printer:
         if self._samples:
             first, count = self._samples[0], len(self._samples)
             pictures = "1 picture" if count == 1 else f"{count} pictures"
-            self._screen.line(f"  samples at step {first.step}: {pictures} in {Path(first.path).parent}")
+            seconds = sum(sample.seconds for sample in self._samples)
+            where = Path(first.path).parent
+            self._screen.line(f"  samples at step {first.step}: {pictures} in {seconds:.1f} s, in {where}")
             self._samples = []
 
 

@@ -47,6 +47,30 @@ def tiny_sdxl(tmp_path_factory) -> Path:
     return make_tiny("sdxl", tmp_path_factory.mktemp("tiny_sdxl"))
 
 
+@pytest.fixture(scope="session")
+def tiny_sd3(tmp_path_factory) -> Path:
+    """Folder of an SD3 model in miniature with random weights; read it, do not write to it."""
+    from tiny import make_tiny
+
+    return make_tiny("sd3", tmp_path_factory.mktemp("tiny_sd3"))
+
+
+@pytest.fixture(scope="session")
+def tiny_sd35(tmp_path_factory) -> Path:
+    """Folder of an SD3.5 medium in miniature with random weights; read it, do not write to it."""
+    from tiny import make_tiny
+
+    return make_tiny("sd35m", tmp_path_factory.mktemp("tiny_sd35"))
+
+
+@pytest.fixture(scope="session")
+def tiny_flux(tmp_path_factory) -> Path:
+    """Folder of a Flux dev in miniature with random weights; read it, do not write to it."""
+    from tiny import make_tiny
+
+    return make_tiny("flux-dev", tmp_path_factory.mktemp("tiny_flux"))
+
+
 @pytest.fixture
 def tiny_dataset(tmp_path) -> Path:
     """Folder with `2_thing`, 8 captioned pictures of 64 to 96 px, each to be seen twice per epoch."""

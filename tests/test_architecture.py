@@ -24,7 +24,10 @@ MAY_IMPORT = {  # demo.paths: where the folders are that the value "demo" stands
     "sinks": set(),
     "preview": {"catalog", "config", "data"},
     # preview: the pure part of the dry run, which is also written as a page
-    "widgets": {"catalog", "config", "data.base_model", "data.facts", "data.scan", "preview"},
+    "widgets": {
+        *("catalog", "config", "preview"),
+        *("data.base_model", "data.facts", "data.prompt_file", "data.scan"),
+    },
     "events": set(),
     "errors": set(),
 }
@@ -47,6 +50,7 @@ LIGHT = [
     "lora_widgets.data.buckets",
     "lora_widgets.data.captions",
     "lora_widgets.data.facts",
+    "lora_widgets.data.prompt_file",
     "lora_widgets.data.showing",
 ]
 HEAVY = {"torch", "diffusers", "transformers", "accelerate", "bitsandbytes", "lycoris"}

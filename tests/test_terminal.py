@@ -97,9 +97,9 @@ def test_a_notice_does_not_end_a_phase():
 
 
 def test_samples_of_a_step_are_one_line():
-    samples = [SampleReady(5, 1, index, "a thing", 1, f"/out/sample/{index}.png") for index in range(3)]
+    samples = [SampleReady(5, 1, index, "a thing", 1, f"/out/sample/{index}.png", 0.5) for index in range(3)]
     text = shown(*samples, Saved("weights", 5, 1, "/out/thing.safetensors"))
-    assert "samples at step 5: 3 pictures in /out/sample" in text
+    assert "samples at step 5: 3 pictures in 1.5 s, in /out/sample" in text
     assert text.index("samples") < text.index("saved at step 5: thing.safetensors")
 
 

@@ -20,6 +20,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 GOLDEN = Path(__file__).parent / "golden"
+MODEL_TYPES = {"sdxl": "SDXL", "flux": "Flux", "sd3": "SD3", "sd": "SD1.5"}
+"""Families by the words in the names of folders and files."""
 
 
 def make_tiny(name: str, folder: Path | str) -> Path:
@@ -41,6 +43,31 @@ def make_tiny_file(name: str, folder: Path | str) -> Path:
     path = _place(Path(folder), name)
     _save(tiny_tensors(name), path)
     return path
+
+
+def settings_for(
+    model: Path, *, trains_unet: bool = True, trains_text_encoder: bool = True, **changes: Any
+) -> Any:
+    """Return a configuration with a small adapter for the tiny model in a folder or file."""
+    from lora_widgets.config.training_config import TrainingConfig
+
+    values = {
+        "project_name": "tiny",
+        "model_type": next(name for word, name in MODEL_TYPES.items() if word in model.name),
+        "pretrained_model_name_or_path": str(model),
+        "train_data_dir": ".",
+        "output_dir": "out",
+        "no_half_vae": True,
+        "t5xxl_max_token_length": 64,
+        "clip_skip": 1,
+        "network_dim": 4,
+        "network_alpha": 2.0,
+        "conv_dim": 4,
+        "conv_alpha": 2.0,
+        "unet_lr": 1e-4 * trains_unet,
+        "text_encoder_lr": 1e-4 * trains_text_encoder,
+    }
+    return TrainingConfig(**(values | changes))
 
 
 def tiny_tensors(file: str) -> dict[str, Tensor]:

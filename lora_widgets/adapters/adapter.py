@@ -6,19 +6,23 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from lora_widgets.adapters.adapted import AdaptedTarget
 from lora_widgets.adapters.dropout import DropoutClock
 from lora_widgets.adapters.keys import canonical_key
-from lora_widgets.adapters.lora import LoRAModule
+from lora_widgets.adapters.matching import check_layer, refuse_all
 from lora_widgets.errors import StateError
 
-Modules = Mapping[str, Sequence[LoRAModule]]
+Modules = Mapping[str, Sequence[AdaptedTarget]]
 
 
 class Adapter:
-    """The trainable modules of a run by component ("unet", "text_encoder"), in place of the base model's."""
+    """The trainable modules of a run by component ("unet", "text_encoder"), in place of the base model's.
 
-    def __init__(self, modules: Modules, *, clock: DropoutClock) -> None:
-        self._modules, self._clock = modules, clock
+    ``notes`` are sentences for the user about how sizes and layers go together.
+    """
+
+    def __init__(self, modules: Modules, *, clock: DropoutClock, notes: tuple[str, ...] = ()) -> None:
+        self._modules, self._clock, self.notes = modules, clock, notes
         self._in_place = False
         self._other_names = {other: module.name for module in self._all() for other in module.other_names}
         self.mode(training=True)
@@ -46,9 +50,16 @@ class Adapter:
             if was_in_place:
                 self.put_in_place()
 
+    def named_parameters_of(self) -> dict[str, dict[str, nn.Parameter]]:
+        """Return what the optimizer updates by component and name, in which ``lora_up`` marks up matrices."""
+        return {
+            component: {f"{m.name}.{name}": p for m in group for name, p in m.maths.named_parameters()}
+            for component, group in self._modules.items()
+        }
+
     def parameters_of(self) -> dict[str, list[nn.Parameter]]:
         """Return what the optimizer updates, by component."""
-        return {name: [p for m in group for p in m.parameters()] for name, group in self._modules.items()}
+        return {name: list(named.values()) for name, named in self.named_parameters_of().items()}
 
     def counts(self) -> dict[str, int]:
         """Return how many modules are adapted, by component."""
@@ -72,46 +83,65 @@ class Adapter:
         for module in self._all():
             module.to(device)
 
-    def tensors(self) -> dict[str, Tensor]:
-        """Return the adapter's tensors by their names in files; they share memory with what trains."""
-        found: dict[str, Tensor] = {}
+    def limit_norms(self, limit: float) -> None:
+        """Scale down what exceeds ``limit`` in the norm of a layer's change, where the type is a product."""
         for module in self._all():
-            found |= _named(module)
-        return found
+            module.maths.limit_norm(limit)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return the adapter's tensors by their names in files; most share memory with what trains."""
+        return {f"{m.name}.{name}": value for m in self._all() for name, value in m.maths.tensors().items()}
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what trains, exactly: files multiply some of it together."""
+        return {
+            f"{m.name}.{name}": value.detach() for m in self._all() for name, value in m.maths.raw().items()
+        }
+
+    @torch.no_grad()
+    def load_state(self, state: Mapping[str, Tensor], *, source: str) -> None:
+        """Take over what ``state`` returned.
+
+        Raises:
+            StateError: it is of an adapter with other layers or sizes; nothing is changed then.
+        """
+        own = self.state()
+        if own.keys() != state.keys() or any(own[key].shape != state[key].shape for key in own):
+            raise StateError(
+                f"The state {source} is of an adapter with other layers or sizes. Resume with the "
+                "settings of the tab LoRA and the learning rates with which it was made."
+            )
+        for key, value in own.items():
+            value.copy_(state[key])
 
     def load_tensors(self, tensors: Mapping[str, Tensor], *, source: str) -> tuple[str, ...]:
         """Take over weights; returns a sentence for each thing in ``source`` or here that found no partner.
 
-        A file made with another alpha keeps its effect: its ``lora_up`` is scaled by the ratio of the alphas.
+        A file made with another alpha keeps its effect.
 
         Raises:
             StateError: nothing in ``source`` fits, or a tensor has another shape; nothing is changed then.
         """
-        theirs = {self._own_key(canonical_key(key)): tensor for key, tensor in tensors.items()}
-        matched = [m for m in self._all() if _keys(m)[0] in theirs and _keys(m)[1] in theirs]
+        theirs: dict[str, dict[str, Tensor]] = {}
+        for key, tensor in tensors.items():
+            name, _, tensor_name = self._own_key(canonical_key(key)).partition(".")
+            theirs.setdefault(name, {})[tensor_name] = tensor
+        matched = [m for m in self._all() if m.name in theirs]
+        for module in matched:
+            check_layer(module, theirs[module.name], source=source)
         if not matched:
-            raise StateError(
-                f"No weight of {source} matches this adapter, which needs names like "
-                f"{_keys(next(self._all()))[0]}. Choose a LoRA that was trained on the same model family "
-                "and parts."
-            )
+            raise refuse_all(next(self._all()), source=source)
         for module in matched:
-            _check_shapes(module, theirs, source)
-        for module in matched:
-            _take_over(module, theirs)
-        return self._unmatched(theirs, matched, source)
+            module.maths.take(theirs[module.name])
+        return self._unmatched(set(theirs), {module.name for module in matched}, source)
 
     def _own_key(self, key: str) -> str:
         """Return our name of a tensor that is called by another name of its module."""
         name, dot, tensor = key.partition(".")
         return f"{self._other_names.get(name, name)}{dot}{tensor}"
 
-    def _unmatched(
-        self, theirs: Mapping[str, Tensor], matched: list[LoRAModule], source: str
-    ) -> tuple[str, ...]:
-        used = {key for module in matched for key in _keys(module)}
-        unused = {key.partition(".")[0] for key in theirs if key not in used}
-        fresh = [m.name for m in self._all() if _keys(m)[0] not in used]
+    def _unmatched(self, theirs: set[str], used: set[str], source: str) -> tuple[str, ...]:
+        unused, fresh = theirs - used, [m.name for m in self._all() if m.name not in used]
         notes = []
         if unused:
             notes.append(
@@ -124,44 +154,6 @@ class Adapter:
             )
         return tuple(notes)
 
-    def _all(self) -> Iterator[LoRAModule]:
+    def _all(self) -> Iterator[AdaptedTarget]:
         for group in self._modules.values():
             yield from group
-
-
-def _keys(module: LoRAModule) -> tuple[str, str, str]:
-    return f"{module.name}.lora_down.weight", f"{module.name}.lora_up.weight", f"{module.name}.alpha"
-
-
-def _named(module: LoRAModule) -> dict[str, Tensor]:
-    values = module.lora_down.detach(), module.lora_up.detach(), module.alpha
-    return dict(zip(_keys(module), values, strict=True))
-
-
-def _check_shapes(module: LoRAModule, theirs: Mapping[str, Tensor], source: str) -> None:
-    for key, ours in list(_named(module).items())[:2]:
-        shape = theirs[key].shape
-        if shape == ours.shape:
-            continue
-        rank = theirs[_keys(module)[0]].shape[0]
-        if rank != module.rank:
-            raise StateError(
-                f"No weight of {source} matches this adapter: the file has dimension {rank}, but "
-                f"`network_dim` is {module.rank}. Set `network_dim` to {rank} to continue from it."
-            )
-        raise StateError(
-            f"{key} of {source} has shape {tuple(shape)}, but this base model needs {tuple(ours.shape)}. "
-            "Choose a LoRA that was trained on the same model family."
-        )
-
-
-@torch.no_grad()
-def _take_over(module: LoRAModule, theirs: Mapping[str, Tensor]) -> None:
-    down, up, alpha = _keys(module)
-    # A file without alpha means scale 1, which is alpha == rank.
-    their_alpha = float(theirs[alpha]) if alpha in theirs else float(module.rank)
-    own_alpha = float(module.alpha)
-    module.lora_down.copy_(theirs[down])
-    module.lora_up.copy_(theirs[up])
-    if their_alpha != own_alpha:
-        module.lora_up.mul_(their_alpha / own_alpha)

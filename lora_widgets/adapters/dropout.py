@@ -5,6 +5,7 @@ run must see the masks it would have seen; and other threads of the kernel draw 
 every mask comes from a seed made of (seed, step, micro-step, module).
 """
 
+from dataclasses import dataclass
 from hashlib import blake2b
 
 import torch
@@ -32,3 +33,63 @@ class DropoutClock:
         generator.manual_seed((self._base ^ (index * 0x9E3779B97F4A7C15)) % 2**63)
         kept = 1 - probability
         return torch.empty_like(like).bernoulli_(kept, generator=generator).div_(kept)
+
+    def number(self, *, index: int) -> int:
+        """Return a whole number below 2**64, evenly drawn, for module ``index``; it costs no tensor."""
+        text = f"{self._base} {index}".encode()
+        return int.from_bytes(blake2b(text, digest_size=8).digest())
+
+
+@dataclass(frozen=True)
+class DropoutRates:
+    """Shares that are set to zero: of values, of whole ranks, and of whole modules."""
+
+    values: float = 0.0
+    ranks: float = 0.0
+    modules: float = 0.0
+
+
+class Dropout:
+    """What one module of an adapter drops in the next micro-step; ``index`` tells modules apart."""
+
+    def __init__(self, clock: DropoutClock, rates: DropoutRates, *, index: int) -> None:
+        self._clock, self._rates = clock, rates
+        # Three numbers for a module, so that its masks do not resemble each other.
+        self._values, self._ranks, self._module = 3 * index, 3 * index + 1, 3 * index + 2
+        self.is_on = rates != DropoutRates()
+
+    def skips(self) -> bool:
+        """Say whether the module does nothing this time."""
+        return self.choice(2**32) < self._rates.modules * 2**32 if self._rates.modules else False
+
+    def of_inner(self, inner: Tensor, *, channels: int) -> Tensor:
+        """Drop of low-rank values (B, ...), whose axis ``channels`` counts ranks; each picture loses its own.
+
+        The ranks that stay are scaled up, as in kohya's networks.lora.
+        """
+        if self._rates.values:
+            mask = self._clock.mask(inner, probability=self._rates.values, index=self._values)
+            inner = inner * mask
+        if self._rates.ranks:
+            shape = [1] * inner.dim()
+            shape[0], shape[channels] = inner.shape[0], inner.shape[channels]
+            like = inner.new_empty(shape)
+            inner = inner * self._clock.mask(like, probability=self._rates.ranks, index=self._ranks)
+        return inner
+
+    def of_rows(self, change: Tensor) -> Tensor:
+        """Drop rows of the change of a weight (rows, ...), for types that have no ranks to drop."""
+        if not self._rates.ranks:
+            return change
+        like = change.new_empty(len(change), *[1] * (change.dim() - 1))
+        return change * self._clock.mask(like, probability=self._rates.ranks, index=self._ranks)
+
+    def of_output(self, change: Tensor) -> Tensor:
+        """Drop values of what a module adds, for types that have no inner values."""
+        if not self._rates.values:
+            return change
+        return change * self._clock.mask(change, probability=self._rates.values, index=self._values)
+
+    def choice(self, count: int) -> int:
+        """Return a number from 0 to ``count`` - 1, evenly drawn."""
+        return self._clock.number(index=self._module) * count >> 64

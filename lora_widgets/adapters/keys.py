@@ -29,7 +29,7 @@ def kohya_name(prefix: str, path: str) -> str:
 
     transformers 5 dropped the level ``text_model`` of the CLIP text model; files keep it.
     """
-    if prefix.startswith("lora_te") and path.startswith("encoder."):
+    if prefix.startswith("lora_te") and path.startswith("encoder.layers."):
         path = f"text_model.{path}"
     return f"{prefix}_{path.replace('.', '_')}"
 

@@ -4,12 +4,27 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
+class SampleDefaults:
+    """How a sample picture is drawn where its prompt does not say.
+
+    ``scale`` is the guidance by the negative prompt, 1 being none; ``guidance`` is that which is embedded in
+    the model, None where there is none. Sides are multiples of ``side_multiple`` pixels.
+    """
+
+    steps: int = 30
+    scale: float = 7.5
+    guidance: float | None = None
+    side_multiple: int = 8
+
+
+@dataclass(frozen=True)
 class FamilyRow:
     """One model family.
 
     ``import_path`` is "module:class", empty while the family is not active. ``bucket_multiple`` is the number
     of pixels by which bucket sides must be divisible, ``native_size_px`` the side the family was trained at,
-    ``numbers_per_caption`` how many numbers the denoiser reads of a short caption.
+    ``numbers_per_caption`` how many numbers the denoiser reads of a short caption. ``text_encoders`` are the
+    components beside the denoiser that an adapter can train.
     """
 
     name: str
@@ -19,6 +34,8 @@ class FamilyRow:
     native_size_px: int
     numbers_per_caption: int
     predicts: str
+    text_encoders: tuple[str, ...] = ("text_encoder",)
+    samples: SampleDefaults = SampleDefaults()
     import_path: str = ""
     active: bool = False
     aliases: tuple[str, ...] = ()
@@ -45,6 +62,7 @@ _ROWS = (
         native_size_px=1024,
         numbers_per_caption=77 * (768 + 1280) + 1280,
         predicts="noise",
+        text_encoders=("text_encoder_1", "text_encoder_2"),
         import_path="lora_widgets.families.sdxl:SDXL",
         active=True,
     ),
@@ -52,10 +70,13 @@ _ROWS = (
         name="Flux",
         summary="Flux: rectified-flow transformer with CLIP and T5.",
         latent_channels=16,
-        bucket_multiple=64,
+        bucket_multiple=16,
         native_size_px=1024,
         numbers_per_caption=512 * 4096 + 768,
         predicts="velocity",
+        import_path="lora_widgets.families.flux:Flux",
+        active=True,
+        samples=SampleDefaults(steps=20, scale=1.0, guidance=3.5, side_multiple=16),
         aliases=("Flux.1",),
     ),
     FamilyRow(
@@ -66,6 +87,10 @@ _ROWS = (
         native_size_px=1024,
         numbers_per_caption=(77 + 256) * 4096 + 2048,
         predicts="velocity",
+        import_path="lora_widgets.families.sd3:SD3",
+        active=True,
+        text_encoders=("text_encoder_1", "text_encoder_2"),
+        samples=SampleDefaults(side_multiple=16),
         aliases=("SD3.5",),
     ),
 )

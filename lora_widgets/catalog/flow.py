@@ -20,6 +20,22 @@ class WeightingSchemeRow:
     aliases: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class ModelPredictionRow:
+    """One way to read what the model answers."""
+
+    name: str
+    summary: str
+
+
+MODEL_PREDICTIONS: dict[str, ModelPredictionRow] = {
+    row.name: row
+    for row in (
+        ModelPredictionRow("raw", "The answer is the velocity, as Flux was trained."),
+        ModelPredictionRow("additive", "The noisy picture is added to the answer."),
+        ModelPredictionRow("sigma_scaled", "The answer becomes the clean picture, and is weighted."),
+    )
+}
 TIMESTEP_SAMPLINGS: dict[str, TimestepSamplingRow] = {
     row.name: row
     for row in (

@@ -3,16 +3,22 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-_RANK = frozenset({"network_dim", "network_alpha"})
-_CONV = frozenset({"conv_dim", "conv_alpha"})
+_RANK = frozenset({"network_dim", "network_alpha", "dim_from_weights"})
+_CONV = frozenset({"conv_dim", "conv_alpha", "preset"})
+_BLOCKS = frozenset({"block_dims", "block_alphas"})
+_PRODUCT = frozenset({"use_tucker", "use_scalar", "rs_lora", "scale_weight_norms", "train_norm"})
+_ROTATION = frozenset(
+    {"network_dim", "conv_dim", "constraint", "rescaled", "train_norm", "dim_from_weights", "preset"}
+)
 
 
 @dataclass(frozen=True)
 class LoraTypeRow:
     """One adapter type.
 
-    ``algorithm`` is the name under which adapter code knows it, ``arguments`` are fixed extras for it, and
+    ``algorithm`` is the name under which adapter code knows it, ``arguments`` are settings that it fixes, and
     ``reads`` names the settings that shape it; any other structure setting has no effect with this type.
+    ``preset`` says which layers it adapts by itself.
     """
 
     name: str
@@ -20,7 +26,8 @@ class LoraTypeRow:
     summary: str
     reads: frozenset[str]
     arguments: Mapping[str, object] = field(default_factory=dict[str, object])
-    active: bool = False
+    preset: str = "full"
+    active: bool = True
     aliases: tuple[str, ...] = ()
 
 
@@ -29,55 +36,57 @@ _ROWS = (
         name="LoRA",
         algorithm="lora",
         summary="Two thin matrices beside every linear layer of the attention blocks. Loads everywhere.",
-        reads=_RANK | {"network_dropout", "block_dims", "block_alphas", "dim_from_weights"},
-        active=True,
+        reads=_RANK | _BLOCKS | {"rs_lora", "scale_weight_norms"},
+        preset="attn-mlp",
     ),
     LoraTypeRow(
         name="LoCon",
         algorithm="locon",
         summary="LoRA that also adapts the convolutions, for textures and small details.",
-        reads=_RANK
-        | _CONV
-        | {"network_dropout", "train_norm", "block_dims", "block_alphas", "dim_from_weights", "preset"},
+        reads=_RANK | _CONV | _BLOCKS | _PRODUCT | {"conv_block_dims", "conv_block_alphas"},
     ),
     LoraTypeRow(
         name="LoKR",
         algorithm="lokr",
         summary="Kronecker product of a small and a large matrix: very small files.",
-        reads=_RANK | _CONV | {"factor", "train_norm", "dim_from_weights", "preset"},
+        reads=_RANK
+        | _CONV
+        | _PRODUCT
+        | {"factor", "decompose_both", "full_matrix", "unbalanced_factorization", "dora_wd", "wd_on_output"},
         aliases=("LoKr",),
     ),
     LoraTypeRow(
         name="DyLoRA",
         algorithm="dylora",
         summary="Trains all ranks up to network_dim at once, so that the file can be cut down afterwards.",
-        reads=_RANK | _CONV | {"preset"},
+        reads=_RANK | _CONV | {"block_size", "train_norm"},
     ),
     LoraTypeRow(
         name="DoRA",
-        algorithm="locon",
+        algorithm="dora",
         summary="Learns size and direction of the weights apart; strong at a low rank, and slower.",
-        reads=_RANK | _CONV | {"train_norm", "dim_from_weights", "preset"},
+        reads=_RANK | _CONV | _PRODUCT | {"wd_on_output"},
         arguments={"dora_wd": True},
     ),
     LoraTypeRow(
         name="LoHa",
         algorithm="loha",
         summary="Elementwise product of two low-rank matrices: the rank is squared, 4 to 32 is enough.",
-        reads=_RANK | _CONV | {"train_norm", "dim_from_weights", "preset"},
+        reads=_RANK | _CONV | _PRODUCT | {"dora_wd", "wd_on_output"},
     ),
     LoraTypeRow(
         name="(IA)³",
         algorithm="ia3",
         summary="One factor per channel: tiny files, learning rates of 5e-3 to 1e-2.",
         reads=frozenset({"preset"}),
+        preset="ia3",
         aliases=("IA3", "(IA)3"),
     ),
     LoraTypeRow(
         name="GLoRA",
         algorithm="glora",
         summary="Generalised LoRA: adapts the weights by a product with themselves and by an offset.",
-        reads=_RANK | _CONV | {"train_norm", "dim_from_weights", "preset"},
+        reads=_RANK | _CONV | {"use_scalar", "rs_lora", "train_norm"},
     ),
     LoraTypeRow(
         name="Native Fine-Tuning",
@@ -90,13 +99,13 @@ _ROWS = (
         name="Diag-OFT",
         algorithm="diag-oft",
         summary="Rotates blocks of neurons; network_dim is the size of a block.",
-        reads=frozenset({"network_dim", "conv_dim", "train_norm", "dim_from_weights", "preset"}),
+        reads=_ROTATION,
     ),
     LoraTypeRow(
         name="BOFT",
         algorithm="boft",
         summary="Rotates by a product of butterfly matrices; network_dim is the largest factor, at least 10.",
-        reads=frozenset({"network_dim", "conv_dim", "train_norm", "dim_from_weights", "preset"}),
+        reads=_ROTATION,
     ),
 )
 

@@ -7,7 +7,7 @@ with the arguments that sd-scripts passes (``get_scheduler_fix``), clamped after
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 POLYNOMIAL_END_RATE = 1e-7
 DEFAULT_TIMESCALE = 10_000
@@ -34,14 +34,17 @@ class ScheduleShape:
 
 @dataclass(frozen=True)
 class ScheduleRow:
-    """One schedule; ``factor(step, shape)`` takes the 0-based step, ``reads`` names the settings it uses."""
+    """One schedule; ``factor(step, shape)`` takes the 0-based step.
+
+    ``reads`` names the settings it uses, ``arguments`` what it finds in ``lr_scheduler_args``.
+    """
 
     name: str
     summary: str
     factor: Callable[[int, ScheduleShape], float]
     reads: frozenset[str] = frozenset()
     warms_up: bool = True
-    active: bool = True
+    arguments: frozenset[str] = frozenset()
 
 
 def number(args: Mapping[str, object], name: str, *, default: float) -> float:
@@ -75,8 +78,11 @@ def _rule_factor(text: str) -> float:
 
 def _progress(step: int, shape: ScheduleShape) -> float:
     """Share of the span after warm-up that is done, in [0, 1]."""
-    span = max(1, shape.total - shape.warmup)
-    return min(1.0, max(0.0, (step - shape.warmup) / span))
+    return _share(step - shape.warmup, shape.total - shape.warmup)
+
+
+def _share(part: int, whole: int) -> float:
+    return min(1.0, max(0.0, part / max(1, whole)))
 
 
 def _ramp(step: int, shape: ScheduleShape) -> float | None:
@@ -182,14 +188,13 @@ def _in_cycles(step: int, shape: ScheduleShape, curve: Callable[[float], float])
     cycles = max(1, min(shape.cycles, shape.total))
     index = min(cycles - 1, step * cycles // max(1, shape.total))
     start, end = (-(-i * shape.total // cycles) for i in (index, index + 1))
-    cycle = replace(shape, total=end - start, warmup=min(shape.warmup // cycles, end - start))
+    warmup, since = min(shape.warmup // cycles, end - start), step - start
     peak = number(shape.args, "gamma", default=1.0) ** index
-    ramp = _ramp(step - start, cycle)
-    if ramp is not None:
-        return ramp * peak
+    if since < warmup:
+        return since / warmup * peak
     low = number(shape.args, "min_lr", default=1e-6) / shape.base_lr if shape.base_lr > 0 else 0.0
     low = min(low, peak)
-    return low + (peak - low) * curve(_progress(step - start, cycle))
+    return low + (peak - low) * curve(_share(since - warmup, end - start - warmup))
 
 
 _CYCLES = frozenset({"lr_scheduler_number"})
@@ -210,10 +215,9 @@ _ROWS = (
     ScheduleRow("polynomial", "A power curve down to 1e-7.", _polynomial, frozenset({"lr_power"})),
     ScheduleRow(
         "adafactor",
-        "Shows the rate that Adafactor finds itself.",
+        "Leaves the rate to Adafactor, which finds it itself.",
         _constant,
         warms_up=False,
-        active=False,
     ),
     ScheduleRow(
         "inverse_sqrt",
@@ -227,6 +231,7 @@ _ROWS = (
         "A cosine down to a lowest rate, with a warm-up that does not begin at 0.",
         _cosine_warmup_with_min_lr,
         _FLOOR | _ARGS,
+        arguments=frozenset({"warmup_lr_rate"}),
     ),
     ScheduleRow(
         "warmup_stable_decay",
@@ -240,10 +245,21 @@ _ROWS = (
         _piecewise_constant,
         _ARGS,
         warms_up=False,
+        arguments=frozenset({"step_rules"}),
     ),
-    ScheduleRow("rex", "Stays high for long, then falls fast; in cycles.", _rex, _CYCLES | _ARGS),
     ScheduleRow(
-        "cosine_annealing", "A cosine per cycle, each lower by gamma.", _cosine_annealing, _CYCLES | _ARGS
+        "rex",
+        "Stays high for long, then falls fast; in cycles.",
+        _rex,
+        _CYCLES | _ARGS,
+        arguments=frozenset({"gamma", "d", "min_lr"}),
+    ),
+    ScheduleRow(
+        "cosine_annealing",
+        "A cosine per cycle, each lower by gamma.",
+        _cosine_annealing,
+        _CYCLES | _ARGS,
+        arguments=frozenset({"gamma", "min_lr"}),
     ),
 )
 

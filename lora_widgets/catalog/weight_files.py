@@ -10,6 +10,8 @@ from typing import Literal
 
 CLIP_TOKENIZER = "openai/clip-vit-large-patch14"
 """Where on the hub the tokenizer of CLIP is, which no single file holds."""
+T5_TOKENIZER = "google-t5/t5-small"
+"""Where on the hub the tokenizer of T5-XXL is: all T5 have one vocabulary, and this one needs no consent."""
 Shapes = Mapping[str, tuple[int, ...]]
 Role = Literal["base model", "part", "vae", "clip", "t5", "adapter", "other"]
 

@@ -19,6 +19,7 @@ from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.config.weight_facts import weight_facts
 from lora_widgets.data.base_model import base_model_facts
 from lora_widgets.data.facts import facts_for
+from lora_widgets.data.prompt_file import look_up_prompts
 from lora_widgets.errors import DatasetError
 from lora_widgets.preview.numbers import gigabytes
 
@@ -90,6 +91,7 @@ def _facts(config: TrainingConfig) -> tuple[Facts, list[Finding]]:
     files, damaged = weight_facts(dict(config))
     machine = Facts(
         files=files,
+        prompt_file=look_up_prompts(config.sample_prompts),
         free_memory_bytes=free_memory_bytes(),
         free_gpu_bytes=free_gpu_bytes(),
         free_disk_bytes=free_disk_bytes(config.output_dir),

@@ -65,9 +65,27 @@ class Captions(Section, tab=Tab.ADVANCED, group="Captions"):
         int,
         Field(ge=TOKENS_PER_WINDOW, le=MAX_TOKENS, multiple_of=TOKENS_PER_WINDOW),
         Ui("Caption length", unit="tokens"),
+        OnlyWhen("model_type", "SD1.5", "SDXL"),
     ] = TOKENS_PER_WINDOW
     """Longest caption that is encoded: 75, 150 or 225 tokens. The longer ones join windows of 75; what does
     not fit is cut off."""
+
+    t5xxl_max_token_length: Annotated[
+        int | None,
+        Field(ge=1, le=512),
+        Ui("Caption length of T5", unit="tokens"),
+        OnlyWhen("model_type", "Flux", "SD3"),
+    ] = None
+    """Longest caption that T5 reads. Empty means what the model was trained with: 512 for Flux dev, 256 for
+    Flux schnell and SD3. Larger takes more memory; what does not fit is cut off."""
+
+    apply_t5_attn_mask: Annotated[bool, Ui("T5 mask"), OnlyWhen("model_type", "Flux", "SD3")] = False
+    """Let the model overlook the padding behind short captions. Off is usual: programs that draw pictures do
+    not mask it."""
+
+    weighted_captions: Annotated[bool, Ui("Weighted captions")] = False
+    """Give words in captions and sample prompts more or less weight: (words:1.3), (words) for 1.1, [words]
+    for less. Brackets that belong to a caption are then written with a backslash before each."""
 
     @property
     def clip_layers_skipped(self) -> int:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from lora_widgets.config.activations import Activations
+from lora_widgets.config.prompts import PromptFile
 
 
 @dataclass(frozen=True)
@@ -84,7 +85,7 @@ class Facts:
     ``free_memory_bytes`` is what programs can still take of the machine's memory, ``free_gpu_bytes`` that of
     the GPU's, ``free_disk_bytes`` what the drive of the output folder can still take. ``base_model`` is the
     size of the base model, where its files are on this machine, ``files`` names the kind (`FILE_KINDS`) of
-    the weight file that a setting holds.
+    the weight file that a setting holds. ``prompt_file`` is None too where `sample_prompts` names no file.
     """
 
     dataset: DatasetFacts | None = None
@@ -98,3 +99,4 @@ class Facts:
     free_disk_bytes: int | None = None
     base_model: BaseModelFacts | None = None
     files: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+    prompt_file: PromptFile | None = None

@@ -4,8 +4,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, BeforeValidator, Field
 
+from lora_widgets.catalog.families import FAMILIES
 from lora_widgets.catalog.lr_schedules import LR_SCHEDULES, ScheduleShape, schedules_reading
-from lora_widgets.catalog.optimizers import OPTIMIZERS
+from lora_widgets.catalog.optimizers import OPTIMIZERS, OptimizerRow
 from lora_widgets.config.arguments import arguments_text, parse_arguments
 from lora_widgets.config.fields import OneOf, OnlyWhen, Ui
 from lora_widgets.config.section import Section
@@ -21,6 +22,12 @@ def _when_schedule_reads(setting: str) -> OnlyWhen:
     return OnlyWhen("lr_scheduler", *schedules_reading(setting))
 
 
+def _when_family_has(text_encoder: str) -> OnlyWhen:
+    return OnlyWhen(
+        "model_type", *(name for name, row in FAMILIES.items() if text_encoder in row.text_encoders)
+    )
+
+
 class LearningRate(Section, tab=Tab.LEARNING_RATE, group="Learning rate"):
     """How fast each part learns, and how that changes over the run."""
 
@@ -31,6 +38,30 @@ class LearningRate(Section, tab=Tab.LEARNING_RATE, group="Learning rate"):
     text_encoder_lr: Annotated[float, Field(ge=0, le=100), Ui("Text encoder rate")] = 1e-4
     """Learning rate of the text encoder's adapter; 0 leaves it untrained. At most half of unet_lr is
     usual."""
+
+    text_encoder_1_lr: Annotated[
+        float | None, Field(ge=0, le=100), Ui("Rate of CLIP-L"), _when_family_has("text_encoder_1")
+    ] = None
+    """Learning rate of the first text encoder's adapter; 0 leaves it untrained and out of the file. Leave it
+    empty for text_encoder_lr."""
+
+    text_encoder_2_lr: Annotated[
+        float | None, Field(ge=0, le=100), Ui("Rate of CLIP-G"), _when_family_has("text_encoder_2")
+    ] = None
+    """Learning rate of the second text encoder's adapter; 0 leaves it untrained and out of the file. Leave it
+    empty for text_encoder_lr."""
+
+    loraplus_lr_ratio: Annotated[float, Field(gt=0, le=1000), Ui("LoRA+ ratio")] = 1.0
+    """How many times faster the second matrix of each pair, lora_up, learns (LoRA+, arXiv:2402.12354). More
+    learns faster and breaks more easily; 1 turns it off, usual are 4 to 16."""
+
+    loraplus_unet_lr_ratio: Annotated[float | None, Field(gt=0, le=1000), Ui("LoRA+ ratio, UNet")] = None
+    """LoRA+ ratio of the picture model's adapter. Leave it empty for loraplus_lr_ratio."""
+
+    loraplus_text_encoder_lr_ratio: Annotated[
+        float | None, Field(gt=0, le=1000), Ui("LoRA+ ratio, text encoder")
+    ] = None
+    """LoRA+ ratio of the text encoder's adapter. Leave it empty for loraplus_lr_ratio."""
 
     lr_scheduler: Annotated[str, OneOf(LR_SCHEDULES), Ui("Schedule")] = "cosine"
     """How the rates change from the first step to the last."""
@@ -90,10 +121,13 @@ class LearningRate(Section, tab=Tab.LEARNING_RATE, group="Learning rate"):
         """Whether the picture model gets an adapter."""
         return self.unet_lr > 0
 
-    @property
-    def trains_text_encoder(self) -> bool:
-        """Whether the text encoder gets an adapter."""
-        return self.text_encoder_lr > 0
+    def rate_of(self, component: str) -> float:
+        """Return the learning rate of a part of the model, such as "unet" or "text_encoder_2"."""
+        if component == "unet":
+            return self.unet_lr
+        own = {"text_encoder_1": self.text_encoder_1_lr, "text_encoder_2": self.text_encoder_2_lr}
+        rate = own.get(component)
+        return self.text_encoder_lr if rate is None else rate
 
     @property
     def lr_scheduler_arguments(self) -> dict[str, object]:
@@ -151,6 +185,22 @@ class Optimizer(Section, tab=Tab.LEARNING_RATE, group="Optimizer"):
     """Further arguments of the optimizer, as name=value or JSON: betas=0.9,0.99 eps=1e-6."""
 
     @property
+    def optimizer(self) -> OptimizerRow:
+        """What the catalog says about the optimizer."""
+        return OPTIMIZERS[self.optimizer_type]
+
+    @property
     def optimizer_arguments(self) -> dict[str, object]:
         """The further arguments of the optimizer, parsed."""
         return parse_arguments(self.optimizer_args)
+
+    @property
+    def optimizer_values(self) -> dict[str, object]:
+        """All arguments of the optimizer beside its rates: the further ones win over the weight decay."""
+        return {**self.optimizer.defaults, "weight_decay": self.weight_decay, **self.optimizer_arguments}
+
+    @property
+    def steps_itself(self) -> bool:
+        """Whether the optimizer decides its steps alone, so that neither rates nor schedule act."""
+        relative = self.optimizer.relative
+        return bool(relative and self.optimizer_values[relative])

@@ -4,8 +4,8 @@ from typing import Annotated
 
 from pydantic import Field
 
-from lora_widgets.catalog.flow import TIMESTEP_SAMPLINGS, WEIGHTING_SCHEMES
-from lora_widgets.config.fields import NotYet, OneOf, OnlyWhen, Ui
+from lora_widgets.catalog.flow import MODEL_PREDICTIONS, TIMESTEP_SAMPLINGS, WEIGHTING_SCHEMES
+from lora_widgets.config.fields import OneOf, OnlyWhen, Ui
 from lora_widgets.config.section import Section
 from lora_widgets.config.tabs import Tab
 
@@ -54,7 +54,9 @@ class NoiseAndLoss(Section, tab=Tab.ADVANCED, group="Noise and loss"):
     """Add this much of what the loss would be in v-prediction to that of noise prediction. Larger lets
     composition count more; usual are 0 to 1, 0 turns it off."""
 
-    ip_noise_gamma_enabled: Annotated[bool, Ui("Input perturbation")] = False
+    ip_noise_gamma_enabled: Annotated[
+        bool, Ui("Input perturbation"), OnlyWhen("model_type", "SD1.5", "SDXL", "Flux")
+    ] = False
     """Add a little extra noise to the input only. Makes the model forgiving of its own errors."""
 
     ip_noise_gamma: Annotated[
@@ -131,49 +133,53 @@ class FlowMatching(Section, tab=Tab.ADVANCED, group="Noise and loss"):
         OneOf(TIMESTEP_SAMPLINGS),
         Ui("Sampling of noise"),
         OnlyWhen("model_type", "Flux"),
-        NotYet(),
     ] = "shift"
     """How often each strength of noise is trained. shift is usual for pictures of 1024 px, flux_shift
     follows the size of the picture."""
 
     sigmoid_scale: Annotated[
-        float, Field(gt=0, le=10), Ui("Sigmoid scale"), OnlyWhen("model_type", "Flux"), NotYet()
+        float, Field(gt=0, le=10), Ui("Sigmoid scale"), OnlyWhen("model_type", "Flux")
     ] = 1.0
     """Spread of the samplings sigmoid, shift and flux_shift. Larger trains very weak and very strong noise
     more; 1 is usual."""
 
     discrete_flow_shift: Annotated[
-        float, Field(gt=0, le=100), Ui("Flow shift"), OnlyWhen("model_type", "Flux"), NotYet()
+        float, Field(gt=0, le=100), Ui("Flow shift"), OnlyWhen("model_type", "Flux")
     ] = 3.1582
     """Shift of the samplings shift and sigma. Larger trains strong noise more; 3.1582 is the model's own at
     1024 px, 1 shifts nothing."""
 
-    guidance_scale: Annotated[
-        float, Field(ge=0, le=100), Ui("Guidance"), OnlyWhen("model_type", "Flux"), NotYet()
-    ] = 1.0
+    model_prediction_type: Annotated[
+        str, OneOf(MODEL_PREDICTIONS), Ui("Answer of the model"), OnlyWhen("model_type", "Flux")
+    ] = "raw"
+    """What the model's answer is taken for before it is compared with the velocity. raw is what the model
+    was trained for; the others exist to repeat older trainings."""
+
+    guidance_scale: Annotated[float, Field(ge=0, le=100), Ui("Guidance"), OnlyWhen("model_type", "Flux")] = (
+        1.0
+    )
     """Guidance that the model is told while it trains. 1 is usual; other values change how guidance acts on
     pictures later."""
 
     training_shift: Annotated[
-        float, Field(gt=0, le=100), Ui("Training shift"), OnlyWhen("model_type", "SD3"), NotYet()
+        float, Field(gt=0, le=100), Ui("Training shift"), OnlyWhen("model_type", "SD3")
     ] = 1.0
     """Shift of the strengths of noise that are trained. Larger trains strong noise more; usual are 1 to 3,
     1 shifts nothing."""
 
-    weighting_scheme: Annotated[str, OneOf(WEIGHTING_SCHEMES), Ui("Weighting of noise"), _FLOW, NotYet()] = (
-        "uniform"
-    )
+    weighting_scheme: Annotated[str, OneOf(WEIGHTING_SCHEMES), Ui("Weighting of noise"), _FLOW] = "uniform"
     """Which strengths of noise count more. With logit_normal and mode they come more often, with cosmap and
-    sigma_sqrt they weigh more; Flux knows the first two, with timestep_sampling sigma."""
+    sigma_sqrt they weigh more. Flux knows the first two with timestep_sampling sigma, and the other two with
+    model_prediction_type sigma_scaled."""
 
-    logit_mean: Annotated[float, Field(ge=-10, le=10), Ui("Logit mean"), _FLOW, NotYet()] = 0.0
+    logit_mean: Annotated[float, Field(ge=-10, le=10), Ui("Logit mean"), _FLOW] = 0.0
     """Middle of the weighting logit_normal. Larger trains strong noise more with SD3, and weak noise with
     Flux; 0 is usual."""
 
-    logit_std: Annotated[float, Field(gt=0, le=10), Ui("Logit deviation"), _FLOW, NotYet()] = 1.0
+    logit_std: Annotated[float, Field(gt=0, le=10), Ui("Logit deviation"), _FLOW] = 1.0
     """Spread of the weighting logit_normal. Larger trains very weak and very strong noise more; 1 is
     usual."""
 
-    mode_scale: Annotated[float, Field(ge=-1, le=1.75), Ui("Mode scale"), _FLOW, NotYet()] = 1.29
+    mode_scale: Annotated[float, Field(ge=-1, le=1.75), Ui("Mode scale"), _FLOW] = 1.29
     """How much the weighting mode favours middle noise; 0 is even, 1.29 is the choice of the paper
     (arXiv:2403.03206)."""

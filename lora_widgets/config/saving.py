@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field
 from lora_widgets.catalog.formats import SAVE_FORMATS, SAVE_PRECISIONS
 from lora_widgets.catalog.samplers import SAMPLERS
 from lora_widgets.config.cadence import Every
-from lora_widgets.config.fields import OneOf, Ui
+from lora_widgets.config.fields import OneOf, OnlyWhen, Ui
 from lora_widgets.config.section import Section
 from lora_widgets.config.tabs import Tab
 from lora_widgets.config.values import file_name_or_empty
@@ -68,11 +68,15 @@ class Samples(Section, tab=Tab.SAVING, group="Sample pictures"):
     """Draw the samples once before the first step, to compare with. Acts when samples are drawn at all."""
 
     sample_prompts: Annotated[str | None, Ui("Prompts", multiline=True)] = None
-    """One prompt per line, or the path of a .txt file with such lines. Options follow the prompt: --n
-    negative prompt, --w width, --h height, --d seed, --l guidance, --s steps."""
+    """One prompt per line, or the path of a file: .txt with such lines, .toml or .json as sd-scripts reads
+    them. Options follow the prompt: --n negative prompt, --w width, --h height, --d seed, --l guidance, --s
+    steps, --ss sampler, --g the guidance embedded in Flux. Pictures without a size are drawn at
+    resolution."""
 
-    sample_sampler: Annotated[str, OneOf(SAMPLERS), Ui("Sampler")] = "euler_a"
-    """Sampler of the sample pictures."""
+    sample_sampler: Annotated[
+        str, OneOf(SAMPLERS), Ui("Sampler"), OnlyWhen("model_type", "SD1.5", "SDXL")
+    ] = "euler_a"
+    """Sampler of the sample pictures. Flux and SD3 are always drawn with the sampler of flow matching."""
 
     @property
     def sample_every(self) -> Every:

@@ -37,8 +37,7 @@ class ModelFiles(Section, tab=Tab.SETUP, group="Base model"):
     """The model the adapter is trained for."""
 
     model_type: Annotated[str, OneOf(FAMILIES), Ui("Model type")] = "SDXL"
-    """Family of the base model. It decides architecture, picture size and loss; this version trains SD1.5
-    and SDXL."""
+    """Family of the base model. It decides architecture, picture size and loss."""
 
     pretrained_model_name_or_path: Annotated[str, Field(min_length=1), Ui("Base model", path="folder")]
     """The base model: a diffusers folder, a single file, a hub id such as "owner/name", or "demo". Single
@@ -59,17 +58,13 @@ class ModelFiles(Section, tab=Tab.SETUP, group="Base model"):
     """Folder with the tokenizer (vocab.json and merges.txt, or tokenizer.json). Empty means the base model's
     own; a single file holds none, and then it comes from the hub once."""
 
-    clip_l_path: Annotated[
-        str | None, Ui("CLIP-L", path="file"), OnlyWhen("model_type", "Flux", "SD3"), NotYet()
-    ] = None
+    clip_l_path: Annotated[str | None, Ui("CLIP-L", path="file"), OnlyWhen("model_type", "Flux", "SD3")] = (
+        None
+    )
     """File of the CLIP-L text encoder, for base models that come without one."""
 
-    clip_g_path: Annotated[
-        str | None, Ui("CLIP-G", path="file"), OnlyWhen("model_type", "Flux", "SD3"), NotYet()
-    ] = None
+    clip_g_path: Annotated[str | None, Ui("CLIP-G", path="file"), OnlyWhen("model_type", "SD3")] = None
     """File of the CLIP-G text encoder, for base models that come without one. Flux has no CLIP-G."""
 
-    t5xxl_path: Annotated[
-        str | None, Ui("T5-XXL", path="file"), OnlyWhen("model_type", "Flux", "SD3"), NotYet()
-    ] = None
+    t5xxl_path: Annotated[str | None, Ui("T5-XXL", path="file"), OnlyWhen("model_type", "Flux", "SD3")] = None
     """File of the T5-XXL text encoder, for base models that come without one."""

@@ -6,12 +6,13 @@ from typing import Any, Self, cast
 
 from pydantic import SecretStr, model_validator
 
+from lora_widgets.catalog.families import FAMILIES
 from lora_widgets.config.buckets import Buckets
 from lora_widgets.config.captions import Captions
 from lora_widgets.config.dataset import Augmentation, Dataset, LossPerPicture
 from lora_widgets.config.fields import FieldSpec, fields_by_name
 from lora_widgets.config.learning_rate import LearningRate, Optimizer
-from lora_widgets.config.lora import LoraStructure
+from lora_widgets.config.lora import LoraStructure, LoraVariants
 from lora_widgets.config.memory import Caching, Memory
 from lora_widgets.config.monitoring import Logging
 from lora_widgets.config.names import did_you_mean
@@ -38,6 +39,7 @@ class TrainingConfig(  # pyright: ignore[reportIncompatibleVariableOverride] - t
     Augmentation,
     LossPerPicture,
     LoraStructure,
+    LoraVariants,
     Buckets,
     LearningRate,
     Optimizer,
@@ -77,6 +79,27 @@ class TrainingConfig(  # pyright: ignore[reportIncompatibleVariableOverride] - t
         """Pixels of a picture of that resolution."""
         width, height = self.resolution_size
         return width * height
+
+    @property
+    def trained_components(self) -> tuple[str, ...]:
+        """The parts of the model that get an adapter: those whose rate is above 0."""
+        parts = ("unet", *FAMILIES[self.model_type].text_encoders)
+        return tuple(part for part in parts if self.rate_of(part) > 0)
+
+    @property
+    def trains_text_encoder(self) -> bool:
+        """Whether a text encoder gets an adapter."""
+        return any(part != "unet" for part in self.trained_components)
+
+    @property
+    def loraplus_ratios(self) -> dict[str, float]:
+        """The LoRA+ ratios that act, by the name of the rate that they multiply; 1 is none."""
+        ratios = {
+            "unet": self.loraplus_unet_lr_ratio or self.loraplus_lr_ratio,
+            "text_encoder": self.loraplus_text_encoder_lr_ratio or self.loraplus_lr_ratio,
+        }
+        trained = {"unet": self.trains_unet, "text_encoder": self.trains_text_encoder}
+        return {name: ratio for name, ratio in ratios.items() if trained[name] and ratio != 1.0}
 
     def with_changes(self, **changes: object) -> Self:
         """Return a copy with some settings changed, validated as a whole.

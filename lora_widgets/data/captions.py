@@ -52,6 +52,11 @@ class CaptionSettings(Protocol):
         ...
 
     @property
+    def weighted_captions(self) -> bool:
+        """Read brackets as weights of words; they are then no part of the text."""
+        ...
+
+    @property
     def caption_prefix(self) -> str:
         """Text put in front of every caption."""
         ...

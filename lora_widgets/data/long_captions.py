@@ -5,6 +5,7 @@ from collections.abc import Iterable, MutableSequence, Sequence
 from functools import lru_cache
 from typing import Any
 
+from lora_widgets.config.caption_weights import words_of
 from lora_widgets.config.captions import MAX_TOKENS, TOKENS_PER_WINDOW
 from lora_widgets.config.facts import LongCaption
 from lora_widgets.data.captions import CaptionSettings, compose_kept
@@ -24,7 +25,7 @@ def long_captions(
     if tokenizer is None:
         return ()
     measured = (
-        (image.path.name, *_measure(tokenizer, full_caption(image.captions, image.subset.settings)))
+        (image.path.name, *_measure(tokenizer, _as_read(image.captions, image.subset.settings)))
         for image in images
     )
     found = [LongCaption(*row) for row in measured if row[1] > TOKENS_PER_WINDOW]
@@ -34,6 +35,11 @@ def long_captions(
 def full_caption(lines: Sequence[str], settings: CaptionSettings) -> str:
     """Return a caption in its own order with all tags, of several lines or alternatives the longest."""
     return compose_kept(lines, settings, _FULLEST)
+
+
+def _as_read(lines: Sequence[str], settings: CaptionSettings) -> str:
+    full = full_caption(lines, settings)
+    return words_of(full) if settings.weighted_captions else full
 
 
 @lru_cache(maxsize=CAPTIONS_REMEMBERED)  # a form looks at the same captions again and again

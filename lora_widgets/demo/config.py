@@ -6,10 +6,10 @@ from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.demo.paths import DEMO
 
 SAMPLE_PROMPTS = """\
-a big zibbo creature in the middle, white background --l 3 --d 1
-a big zibbo creature on the left, navy background --l 3 --d 2
-a big zibbo creature at the bottom, peach background --l 3 --d 3
-a big red star in the middle, sky background --l 3 --d 4
+a big zibbo creature in the middle, white background --l 3 --s 20 --d 1
+a big zibbo creature on the left, navy background --l 3 --s 20 --d 2
+a big zibbo creature at the bottom, peach background --l 3 --s 20 --d 3
+a big red star in the middle, sky background --l 3 --s 20 --d 4
 """
 """Three pictures of the new subject, and one that should stay as it was."""
 

@@ -31,6 +31,8 @@ class DiscreteProcess:
     ``a_t`` is the product of 1 - beta up to t ("alpha bar" of Ho et al. 2020, eq. 4).
     """
 
+    can_be_perturbed = True
+
     def __init__(self, betas: Tensor, *, prediction: Prediction) -> None:
         self.prediction: Prediction = prediction
         self.betas = betas.to(torch.float32)
@@ -62,6 +64,10 @@ class DiscreteProcess:
             return noise
         alpha = self._alpha(times, clean)
         return alpha.sqrt() * noise - (1 - alpha).sqrt() * clean
+
+    def estimate(self, output: Tensor, noisy: Tensor, times: Tensor) -> Tensor:
+        """Return the output itself: the denoiser estimates the target."""
+        return output
 
     def snr(self, times: Tensor) -> Tensor:
         """Return a / (1 - a); Kingma et al. 2021, arXiv:2107.00630, eq. 2; 0 at a zero-terminal end.

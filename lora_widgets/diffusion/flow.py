@@ -18,6 +18,9 @@ from lora_widgets.diffusion.process import Prediction
 NUM_TIMES = 1000
 Sampling = Literal["uniform", "sigmoid", "shift", "flux_shift", "sigma"]
 Scheme = Literal["uniform", "logit_normal", "mode", "cosmap", "sigma_sqrt"]
+Output = Literal["raw", "additive", "sigma_scaled"]
+Timetable = Callable[[int, torch.Size], Tensor]
+"""From a number of steps and the shape of latents to the sigmas (steps,) at which pictures are drawn."""
 
 
 class TimeSampler(Protocol):
@@ -32,13 +35,24 @@ class FlowProcess:
     """Noising on a straight line: x_t = (1 - sigma) x + sigma e, with sigma = t/1000.
 
     ``sampler`` draws the times; ``weight_of`` gives the weight of the squared error of velocity from sigma.
+    ``output`` says what the denoiser's output is taken for, see ``estimated_velocity``. Pictures are drawn at
+    the sigmas of ``timetable``.
     """
 
     prediction: Prediction = "flow_prediction"
 
-    def __init__(self, sampler: TimeSampler, *, weight_of: Callable[[Tensor], Tensor] | None) -> None:
-        self._sampler = sampler
-        self._weight_of = weight_of
+    def __init__(
+        self,
+        sampler: TimeSampler,
+        *,
+        weight_of: Callable[[Tensor], Tensor] | None,
+        output: Output,
+        timetable: Timetable,
+        can_be_perturbed: bool,
+    ) -> None:
+        self._sampler, self._weight_of = sampler, weight_of
+        self._output: Output = output
+        self.timetable, self.can_be_perturbed = timetable, can_be_perturbed
 
     def sample_times(self, shape: torch.Size, generator: torch.Generator, *, within: range) -> Tensor:
         """Draw (B,) times as the sampler does."""
@@ -52,6 +66,10 @@ class FlowProcess:
     def target(self, clean: Tensor, noise: Tensor, times: Tensor) -> Tensor:
         """Return the velocity e - x, the same at all times; Liu et al. 2022, eq. 1, towards noise."""
         return noise - clean
+
+    def estimate(self, output: Tensor, noisy: Tensor, times: Tensor) -> Tensor:
+        """Return what is compared with the velocity."""
+        return estimated_velocity(output, noisy, times, output_is=self._output)
 
     def snr(self, times: Tensor) -> Tensor:
         """Return ((1 - sigma)/sigma)^2, infinite at sigma 0."""
@@ -153,6 +171,26 @@ def resolution_shift(tokens: int) -> float:
     return math.exp(0.5 + (1.15 - 0.5) / (4096 - 256) * (tokens - 256))
 
 
+def even_sigmas(steps: int) -> Tensor:
+    """Return sigmas (steps,) from 1 in even steps, the last one step above 0; as diffusers' FluxPipeline."""
+    return torch.linspace(1, 1 / steps, steps)
+
+
+def sigmas_by_size(steps: int, shape: torch.Size) -> Tensor:
+    """Return the sigmas (steps,) at which Flux dev draws latents of ``shape``: larger ones in more noise."""
+    return shifted(even_sigmas(steps), resolution_shift(num_tokens(shape)))
+
+
+def twice_shifted_sigmas(steps: int, shift: float) -> Tensor:
+    """Return the sigmas (steps,) at which diffusers' SD3 pipeline draws.
+
+    Its scheduler shifts the ends of the schedule first and then all between them again. In float64 as there,
+    for denoisers can make much of the last bit of a time.
+    """
+    last = shifted(torch.tensor(1 / NUM_TIMES), shift).item()
+    return shifted(torch.linspace(1, last, steps, dtype=torch.float64), shift).float()
+
+
 def sigma_table(shift: float) -> Tensor:
     """Return the 1000 sigmas of the schedule (1000,), from 1 downwards, shifted."""
     return shifted(torch.arange(NUM_TIMES, 0, -1, dtype=torch.float32) / NUM_TIMES, shift)
@@ -163,6 +201,19 @@ def table_sigmas(places: Tensor, *, shift: float) -> Tensor:
     # "mode" gives exactly 1 for a draw of 0, where kohya reads past the end.
     index = (places * NUM_TIMES).long().clamp(max=NUM_TIMES - 1)
     return sigma_table(shift).to(places.device)[index]
+
+
+def estimated_velocity(output: Tensor, noisy: Tensor, times: Tensor, *, output_is: Output) -> Tensor:
+    """Return what kohya's Flux trainer takes for velocity: v, v + x_t, or x_t - sigma v.
+
+    Only the first is what the models predict; the last is the clean picture. Matches
+    ``flux_train_utils.apply_model_prediction_type``, whose target is the velocity with all three.
+    """
+    if output_is == "raw":
+        return output
+    if output_is == "additive":
+        return output + noisy
+    return noisy - _sigmas_like(output, times) * output
 
 
 def scheme_weight(sigmas: Tensor, scheme: Scheme) -> Tensor:

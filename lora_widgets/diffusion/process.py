@@ -18,6 +18,8 @@ class NoiseProcess(Protocol):
     """
 
     prediction: Prediction
+    can_be_perturbed: bool
+    """Whether the picture may be mixed with a little more noise than the denoiser has to predict."""
 
     def sample_times(self, shape: torch.Size, generator: torch.Generator, *, within: range) -> Tensor:
         """Draw (B,) times for latents of ``shape``, on the generator's device.
@@ -32,6 +34,10 @@ class NoiseProcess(Protocol):
 
     def target(self, clean: Tensor, noise: Tensor, times: Tensor) -> Tensor:
         """Return what the denoiser should predict at ``times``."""
+        ...
+
+    def estimate(self, output: Tensor, noisy: Tensor, times: Tensor) -> Tensor:
+        """Return what is compared with the target, given the denoiser's ``output`` for ``noisy``."""
         ...
 
     def snr(self, times: Tensor) -> Tensor:

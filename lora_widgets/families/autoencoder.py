@@ -28,10 +28,11 @@ def encode(
     vae: Any,
     pixels: Tensor,
     *,
+    shift: float,
     scale: float,
     generator: torch.Generator | Sequence[torch.Generator],
 ) -> Tensor:
-    """Sample latents (B, C, h, w), float32 and scaled, of ``pixels`` (B, 3, H, W) in [-1, 1].
+    """Sample latents (z - ``shift``) ``scale`` (B, C, h, w), float32, of ``pixels`` (B, 3, H, W) in [-1, 1].
 
     The posterior is sampled once, as the reference trainer does; ``generator`` is one for all pictures,
     or one for each.
@@ -40,13 +41,13 @@ def encode(
         posterior = vae.encode(pixels.to(vae.device, vae.dtype), return_dict=False)[0]
     mean, deviation = posterior.mean.float(), posterior.std.float()
     drawn = _normal(mean.shape, generator)
-    return (mean + deviation * drawn.to(mean)) * scale
+    return (mean + deviation * drawn.to(mean) - shift) * scale
 
 
 @torch.no_grad()
-def decode(vae: Any, latents: Tensor, *, scale: float) -> Tensor:
-    """Return float32 pixels (B, 3, H, W) in [-1, 1] of scaled latents."""
-    latents = (latents.float() / scale).to(vae.device, vae.dtype)
+def decode(vae: Any, latents: Tensor, *, shift: float, scale: float) -> Tensor:
+    """Return float32 pixels (B, 3, H, W) in [-1, 1] of latents (z - ``shift``) ``scale``."""
+    latents = (latents.float() / scale + shift).to(vae.device, vae.dtype)
     with torch.autocast(vae.device.type, enabled=False):
         return vae.decode(latents, return_dict=False)[0].float().clamp(-1, 1)
 

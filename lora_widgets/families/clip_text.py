@@ -1,14 +1,55 @@
 """Reading captions with a CLIP text encoder, long ones through several windows."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from lora_widgets.config.caption_weights import weighted_parts
 from lora_widgets.config.captions import TOKENS_PER_WINDOW
 from lora_widgets.errors import ModelError
 from lora_widgets.families.in_memory import let_checkpoints_act
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """Token ids (B, n, 77) of captions in windows; ``weights`` (B, 75 n + 2) of their states, None: all 1."""
+
+    ids: Tensor
+    weights: Tensor | None = None
+
+    def weigh(self, hidden: Tensor) -> Tensor:
+        """Scale hidden states (B, 75 n + 2, D) by the weights; their mean is not restored afterwards.
+
+        Matches kohya-ss/sd-scripts (strategy_sd: encode_tokens_with_weights).
+        """
+        return hidden if self.weights is None else hidden * self.weights.unsqueeze(-1).to(hidden)
+
+
+def plain_tokens(tokenizer: Any, captions: Sequence[str], *, max_tokens: int) -> Tokens:
+    """Read captions as they are written."""
+    return Tokens(tokenize(tokenizer, captions, max_tokens=max_tokens))
+
+
+def weighted_tokens(tokenizer: Any, captions: Sequence[str], *, max_tokens: int) -> Tokens:
+    """Read captions with the weights that brackets give to words; begin, end and padding weigh 1."""
+    end, padding = tokenizer.eos_token_id, tokenizer.pad_token_id
+    ids, weights = [], []
+    for caption in captions:
+        read = _weighted_ids(tokenizer, caption)[:max_tokens]
+        rest = max_tokens - len(read)
+        ids.append([tokenizer.bos_token_id, *(number for number, _ in read), end, *[padding] * rest])
+        weights.append([1.0, *(weight for _, weight in read), *[1.0] * (rest + 1)])
+    return Tokens(cut_windows(torch.tensor(ids), end=end, padding=padding), torch.tensor(weights))
+
+
+def _weighted_ids(tokenizer: Any, caption: str) -> list[tuple[int, float]]:
+    """Return each token of a caption, without begin and end, with its weight."""
+    parts = weighted_parts(_readable(caption))
+    read = [tokenizer(part.text, add_special_tokens=False, verbose=False)["input_ids"] for part in parts]
+    return [(number, part.weight) for part, ids in zip(parts, read, strict=True) for number in ids]
 
 
 def tokenize(tokenizer: Any, captions: Sequence[str], *, max_tokens: int) -> Tensor:
@@ -16,16 +57,19 @@ def tokenize(tokenizer: Any, captions: Sequence[str], *, max_tokens: int) -> Ten
 
     What does not fit is cut off. Every window begins with the begin token and has an end token.
     """
-    # The name of a folder, which can stand in for a caption, may hold bytes that are no text.
-    readable = [caption.encode("utf-8", "replace").decode("utf-8") for caption in captions]
     encoded = tokenizer(
-        readable,
+        [_readable(caption) for caption in captions],
         padding="max_length",
         max_length=max_tokens + 2,
         truncation=True,
         return_tensors="pt",
     )
     return cut_windows(encoded["input_ids"], end=tokenizer.eos_token_id, padding=tokenizer.pad_token_id)
+
+
+def _readable(caption: str) -> str:
+    # The name of a folder, which can stand in for a caption, may hold bytes that are no text.
+    return caption.encode("utf-8", "replace").decode("utf-8")
 
 
 def cut_windows(ids: Tensor, *, end: int, padding: int) -> Tensor:
@@ -80,6 +124,11 @@ def encode_before_last(encoder: nn.Module, ids: Tensor) -> tuple[Tensor, Tensor 
     hidden = join_windows(read.hidden_states[-2].unflatten(0, ids.shape[:2]))
     pooled = getattr(read, "text_embeds", None)
     return hidden, None if pooled is None else pooled.unflatten(0, ids.shape[:2])[:, 0]
+
+
+def pool(encoder: Any, ids: Tensor) -> Tensor:
+    """Return the pooled text (B, P) of token ids (B, 77): the last layer at the end token."""
+    return encoder(ids.to(_final_layer_norm(encoder).weight.device)).pooler_output
 
 
 def _states(encoder: nn.Module, ids: Tensor, *, skip: int) -> Tensor:

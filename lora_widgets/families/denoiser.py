@@ -1,4 +1,4 @@
-"""The UNet of Stable Diffusion: loading it, asking it, and recomputing its activations."""
+"""The UNet of Stable Diffusion: loading and asking it; and recomputing the activations of any denoiser."""
 
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from lora_widgets.families.in_memory import let_checkpoints_act
 from lora_widgets.families.parts import PartPlace
 
 if TYPE_CHECKING:
+    from diffusers.models.modeling_utils import ModelMixin
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 
 
@@ -46,12 +47,12 @@ def estimate(
     )[0]
 
 
-def enable_checkpointing(unet: "UNet2DConditionModel") -> None:
-    """Recompute the activations of its blocks in the backward pass."""
+def enable_checkpointing(model: "ModelMixin") -> None:
+    """Recompute the activations of a denoiser's blocks in the backward pass."""
     # Our dropouts repeat their masks by themselves, so the global random state needs no saving.
-    unet.enable_gradient_checkpointing(
+    model.enable_gradient_checkpointing(
         lambda block, *inputs: checkpoint(
             block.__call__, *inputs, use_reentrant=False, preserve_rng_state=False
         )
     )
-    let_checkpoints_act(unet)
+    let_checkpoints_act(model)

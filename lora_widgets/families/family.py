@@ -22,22 +22,25 @@ class TextEmbedding:
     """What the denoiser reads of B captions.
 
     ``hidden`` is (B, L, D); ``pooled`` is (B, P) and ``mask`` (B, L), or None where the family has none.
+    ``guidance`` (B,) is how strongly to follow them, for models that are told it; None is as in training.
     """
 
     hidden: Tensor
     pooled: Tensor | None = None
     mask: Tensor | None = None
+    guidance: Tensor | None = None
 
     def index(self, rows: slice | Sequence[int] | Tensor) -> "TextEmbedding":
         """Return the embeddings of some of the captions."""
         return TextEmbedding(*(None if t is None else t[rows] for t in self._tensors()))  # pyright: ignore[reportArgumentType]
 
     def to(self, device: torch.device | str, dtype: torch.dtype | None = None) -> "TextEmbedding":
-        """Return a copy on ``device``; ``dtype`` changes the floating-point tensors, not the mask."""
+        """Return a copy on ``device``; ``dtype`` changes what encoders made, not the mask and guidance."""
         hidden = self.hidden.to(device, dtype)
         pooled = None if self.pooled is None else self.pooled.to(device, dtype)
         mask = None if self.mask is None else self.mask.to(device)
-        return TextEmbedding(hidden, pooled, mask)
+        guidance = None if self.guidance is None else self.guidance.to(device)
+        return TextEmbedding(hidden, pooled, mask, guidance)
 
     def detach(self) -> "TextEmbedding":
         """Return the same values without their history."""
@@ -50,7 +53,7 @@ class TextEmbedding:
         return cls(*(None if column[0] is None else torch.cat(column) for column in columns))  # pyright: ignore[reportArgumentType]
 
     def _tensors(self) -> tuple[Tensor | None, ...]:
-        return self.hidden, self.pooled, self.mask
+        return self.hidden, self.pooled, self.mask, self.guidance
 
 
 def as_it_is(path: str) -> str:
@@ -58,22 +61,33 @@ def as_it_is(path: str) -> str:
     return path
 
 
+def alone(path: str) -> int:
+    """Return the place of a module whose weight is no part of a larger one in files."""
+    del path
+    return 0
+
+
 @dataclass(frozen=True)
 class Root:
     """A loaded part an adapter can attach to, and what its modules are called in files.
 
-    A name there is ``prefix`` and the module's path as ``path_in_files`` gives it.
+    A name there is ``prefix`` and the module's path as ``path_in_files`` gives it. Modules with the same path
+    there are one module in files, as q, k and v are in Flux: their rows are stacked in the order of
+    ``place_in_files``. ``halves_swapped`` are paths here of modules whose second half of rows comes first in
+    files.
     """
 
     module: nn.Module
     prefix: str
     path_in_files: Callable[[str], str] = as_it_is
+    place_in_files: Callable[[str], int] = alone
+    halves_swapped: frozenset[str] = frozenset()
 
 
 class Family(Protocol):
     """An opened base model; its parts are loaded and unloaded one by one as phases come and go.
 
-    ``text_encoders`` are the components that learn at ``text_encoder_lr``; ``notes`` are sentences for the
+    ``text_encoders`` are the components beside the denoiser that can learn; ``notes`` are sentences for the
     user about how its files and the settings go together.
     """
 

@@ -20,8 +20,16 @@ Rename = Callable[[Shapes, Mapping[str, Any]], Names]
 
 _VAE_STARTS = ("encoder.", "decoder.", "quant_conv.", "post_quant_conv.")
 _VAE_PREFIXES = ("first_stage_model.", "vae.", "")
-_CLIP_L_PREFIXES = ("cond_stage_model.transformer.", "conditioner.embedders.0.transformer.")
+_CLIP_L_PREFIXES = (
+    "cond_stage_model.transformer.",
+    "conditioner.embedders.0.transformer.",
+    "text_encoders.clip_l.transformer.",
+    "",
+)
+_T5_PREFIXES = ("text_encoders.t5xxl.transformer.", "")
+_DENOISER_PREFIXES = ("model.diffusion_model.", "")
 _CLIP_G_PREFIX = "conditioner.embedders.1.model."
+_CLIP_G_PREFIXES = ("text_encoders.clip_g.transformer.", "")
 _OLD_ATTENTION = {
     ".query.": ".to_q.",
     ".key.": ".to_k.",
@@ -51,11 +59,30 @@ def vae(shapes: Shapes, config: Mapping[str, Any]) -> Names:
 
 
 def clip_l(shapes: Shapes, _config: Mapping[str, Any]) -> Names:
-    """Return the places of CLIP-L in a base model, without "text_model", which transformers 5 dropped."""
-    for prefix in _CLIP_L_PREFIXES:
-        if found := pieces_below(shapes, prefix):
-            return {name.removeprefix("text_model."): piece for name, piece in found.items()}
-    return {}
+    """Return the places of CLIP-L, in a file of its own or a base model's.
+
+    They are without the level "text_model", which transformers 5 dropped.
+    """
+    found = _first_below(shapes, _CLIP_L_PREFIXES)
+    return {name.removeprefix("text_model."): piece for name, piece in found.items()}
+
+
+def t5(shapes: Shapes, _config: Mapping[str, Any]) -> Names:
+    """Return the places of T5's encoder, in its own file or a base model's; its embedding has two names."""
+    found = _first_below(shapes, _T5_PREFIXES)
+    names = "shared.weight", "encoder.embed_tokens.weight"
+    embeddings = [found[name] for name in names if name in found]
+    return {**found, **{name: piece for piece in embeddings[:1] for name in names}}
+
+
+def flux_transformer(shapes: Shapes, _config: Mapping[str, Any]) -> Names:
+    """Return the places of Flux's transformer in the layout of Black Forest Labs."""
+    from diffusers.loaders.single_file_utils import convert_flux_transformer_checkpoint_to_diffusers
+
+    found = _first_below(shapes, _DENOISER_PREFIXES)
+    return convert_flux_transformer_checkpoint_to_diffusers(
+        {name: _InProportion(piece.name, piece.shape) for name, piece in found.items()}
+    )
 
 
 def clip_g(shapes: Shapes, config: Mapping[str, Any]) -> Names:
@@ -65,6 +92,19 @@ def clip_g(shapes: Shapes, config: Mapping[str, Any]) -> Names:
     found = pieces_below(shapes, _CLIP_G_PREFIX, keep=True)
     names = convert_open_clip_checkpoint(_OfConfig(config), found, prefix=_CLIP_G_PREFIX)
     return {name.removeprefix("text_model."): piece for name, piece in names.items()}
+
+
+def clip_g_of_sd3(shapes: Shapes, _config: Mapping[str, Any]) -> Names:
+    """Return the places of CLIP-G in the layout of transformers, in its own file or one of SD3."""
+    found = _first_below(shapes, _CLIP_G_PREFIXES)
+    return {name.removeprefix("text_model."): piece for name, piece in found.items()}
+
+
+def sd3_transformer(shapes: Shapes, _config: Mapping[str, Any]) -> Names:
+    """Return the places of SD3's transformer in the layout of Stability AI."""
+    from diffusers.loaders.single_file_utils import convert_sd3_transformer_checkpoint_to_diffusers
+
+    return convert_sd3_transformer_checkpoint_to_diffusers(_first_below(shapes, _DENOISER_PREFIXES))
 
 
 def pieces_below(
@@ -77,6 +117,20 @@ def pieces_below(
         for name, shape in shapes.items()
         if name.startswith(wanted)
     }
+
+
+def _first_below(shapes: Shapes, prefixes: tuple[str, ...]) -> dict[str, Any]:
+    """Return the tensors below the first of the prefixes that has any."""
+    return next((found for prefix in prefixes if (found := pieces_below(shapes, prefix))), {})
+
+
+class _InProportion(Piece):
+    """A piece that is split in proportion: the conversion of Flux knows the sizes of the real model only."""
+
+    def split(self, sizes: Any, dim: int = 0) -> tuple[Piece, ...]:
+        """Return parts whose sizes are to each other as ``sizes``."""
+        whole = self.shape[dim]
+        return super().split([whole * size // sum(sizes) for size in sizes], dim)
 
 
 class _OfConfig(nn.Module):

@@ -195,6 +195,8 @@ def _complete(model: nn.Module, device: torch.device | str, stored_as: str) -> n
     for name, buffer in list(model.named_buffers()):
         if buffer.device != torch.device(device):
             _put(model, name, buffer, device=device, dtype=buffer.dtype)
+    if _is_of_transformers(type(model)):  # of two names for one tensor each got its own
+        model.tie_weights()  # pyright: ignore[reportCallIssue]
     return model.requires_grad_(requires_grad=False).eval()
 
 

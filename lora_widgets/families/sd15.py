@@ -37,6 +37,7 @@ class SD15:
         self._vae_in_tiles = bool(config.vae_tiling)
         self._base_weights: str = config.base_weights
         self._max_tokens: int = config.max_token_length
+        self._read = clip_text.weighted_tokens if config.weighted_captions else clip_text.plain_tokens
         self.process = noise_process(self._layout.scheduler_config, config)
         self.notes = notes_on_schedule(self._layout.scheduler_config, config)
         vae = self._layout.vae.config
@@ -100,11 +101,12 @@ class SD15:
     ) -> Tensor:
         """Sample latents (B, C, h, w), float32 and scaled, of ``pixels`` (B, 3, H, W) in [-1, 1]."""
         vae = loaded(self.vae, "vae")
-        return autoencoder.encode(vae, pixels, scale=self._latent_scale, generator=generator)
+        return autoencoder.encode(vae, pixels, shift=0.0, scale=self._latent_scale, generator=generator)
 
     def decode(self, latents: Tensor) -> Tensor:
         """Return float32 pixels (B, 3, H, W) in [-1, 1] of scaled latents."""
-        return autoencoder.decode(loaded(self.vae, "vae"), latents, scale=self._latent_scale)
+        vae = loaded(self.vae, "vae")
+        return autoencoder.decode(vae, latents, shift=0.0, scale=self._latent_scale)
 
     def encode_text(self, captions: Sequence[str], *, skip: int) -> TextEmbedding:
         """Return hidden states (B, ``max_token_length`` + 2, D).
@@ -112,8 +114,8 @@ class SD15:
         They carry their history where the encoder trains and grad is on.
         """
         encoder = loaded(self.text_encoder, "text_encoder")
-        ids = clip_text.tokenize(self.tokenizer, captions, max_tokens=self._max_tokens)
-        return TextEmbedding(clip_text.encode(encoder, ids, skip=skip))
+        tokens = self._read(self.tokenizer, captions, max_tokens=self._max_tokens)
+        return TextEmbedding(tokens.weigh(clip_text.encode(encoder, tokens.ids, skip=skip)))
 
     def predict(self, noisy: Tensor, times: Tensor, text: TextEmbedding, sizes: Tensor) -> Tensor:
         """Return the UNet's estimate (B, C, h, w); inputs take the UNet's dtype unless autocast is on."""

@@ -39,6 +39,7 @@ class SDXL:
         self._vae_in_tiles = bool(config.vae_tiling)
         self._base_weights: str = config.base_weights
         self._max_tokens: int = config.max_token_length
+        self._read = clip_text.weighted_tokens if config.weighted_captions else clip_text.plain_tokens
         self.process = noise_process(self._layout.scheduler_config, config)
         self.notes = notes_on_schedule(self._layout.scheduler_config, config)
         vae = self._layout.vae.config
@@ -107,11 +108,12 @@ class SDXL:
     ) -> Tensor:
         """Sample latents (B, C, h, w), float32 and scaled, of ``pixels`` (B, 3, H, W) in [-1, 1]."""
         vae = loaded(self.vae, "vae")
-        return autoencoder.encode(vae, pixels, scale=self._latent_scale, generator=generator)
+        return autoencoder.encode(vae, pixels, shift=0.0, scale=self._latent_scale, generator=generator)
 
     def decode(self, latents: Tensor) -> Tensor:
         """Return float32 pixels (B, 3, H, W) in [-1, 1] of scaled latents."""
-        return autoencoder.decode(loaded(self.vae, "vae"), latents, scale=self._latent_scale)
+        vae = loaded(self.vae, "vae")
+        return autoencoder.decode(vae, latents, shift=0.0, scale=self._latent_scale)
 
     def encode_text(self, captions: Sequence[str], *, skip: int) -> TextEmbedding:
         """Return both encoders' states side by side (B, ``max_token_length`` + 2, D), and pooled text (B, P).
@@ -122,9 +124,9 @@ class SDXL:
         del skip
         states, pooled = [], None
         for encoder, tokenizer in self._readers():
-            ids = clip_text.tokenize(tokenizer, captions, max_tokens=self._max_tokens)
-            hidden, pooled = clip_text.encode_before_last(encoder, ids)
-            states.append(hidden)
+            tokens = self._read(tokenizer, captions, max_tokens=self._max_tokens)
+            hidden, pooled = clip_text.encode_before_last(encoder, tokens.ids)
+            states.append(tokens.weigh(hidden))
         return TextEmbedding(torch.cat(states, dim=-1), pooled)
 
     def predict(self, noisy: Tensor, times: Tensor, text: TextEmbedding, sizes: Tensor) -> Tensor:

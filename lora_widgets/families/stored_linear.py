@@ -57,6 +57,19 @@ class _Product(torch.autograd.Function):
         return grad @ ctx.dense(ctx.saved_tensors[0], grad.dtype), None, None, None
 
 
+def weight_of(layer: nn.Module) -> Tensor:
+    """Return the weight that a layer computes with; of a stored one the dense form, made for the moment."""
+    weight: Tensor = layer.dense(torch.float32) if isinstance(layer, StoredLinear) else layer.weight  # pyright: ignore[reportAssignmentType]
+    return weight
+
+
+def weight_shape(layer: nn.Module) -> tuple[int, ...]:
+    """Return the shape of the weight that a layer computes with, whatever is kept of it."""
+    if isinstance(layer, nn.Linear):
+        return (layer.out_features, layer.in_features)
+    return tuple(layer.weight.shape)  # pyright: ignore[reportArgumentType]
+
+
 def is_stored(name: str, layer: nn.Module, *, how: str) -> bool:
     """Tell whether a layer of a denoiser, with its path, is kept in fewer bits: the large ones in blocks."""
     if how == DENSE or not isinstance(layer, nn.Linear) or isinstance(layer, StoredLinear):
@@ -98,7 +111,10 @@ def _nf4(weight: Tensor) -> tuple[Tensor, Callable[..., Tensor]]:
 
     wide = weight if weight.dtype in (torch.float16, torch.bfloat16, torch.float32) else weight.float()
     stored, state = quantize_4bit(wide.contiguous(), quant_type="nf4", blocksize=64)
-    return stored, lambda packed, dtype: dequantize_4bit(packed, state).to(dtype)
+    # Two numbers are one byte; as many rows as before, so that whoever counts them is right.
+    return stored.view(len(weight), -1), lambda packed, dtype: dequantize_4bit(packed.view(-1, 1), state).to(
+        dtype
+    )
 
 
 _ENCODERS: dict[str, Callable[[Tensor], tuple[Tensor, Callable[..., Tensor]]]] = {

@@ -1,18 +1,18 @@
-"""Where a model's CLIP tokenizers are: in ``tokenizer_path``, beside the model, or on the hub."""
+"""Where a model's tokenizers are: in ``tokenizer_path``, beside the model, or on the hub."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lora_widgets.catalog.weight_files import CLIP_TOKENIZER
+from lora_widgets.catalog.weight_files import CLIP_TOKENIZER, T5_TOKENIZER
 from lora_widgets.errors import ModelError
 from lora_widgets.families import hub
 from lora_widgets.families.weights import Source, load_tokenizer
 
 _FILES = ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
-
-
+_T5_FILES = ("tokenizer.json", "tokenizer_config.json")
 _BESIDE = ("tokenizer", "tokenizer_2")
 _CLIP_G_PADDING = "!"
 """CLIP-G has the vocabulary of CLIP-L, but pads with this token."""
@@ -20,24 +20,27 @@ _CLIP_G_PADDING = "!"
 
 @dataclass(frozen=True)
 class TokenizerPlace:
-    """A folder with a tokenizer, or below one; ``pad_token`` is another one than the files say, or None."""
+    """A folder with a tokenizer, or below one; ``pad_token`` is another one than the files say, or None.
+
+    ``kind`` is the class of transformers that reads it.
+    """
 
     source: Source
     subfolder: str
     pad_token: str | None = None
+    kind: str = "CLIPTokenizer"
 
     def load(self) -> Any:
-        """Return the tokenizer, one of CLIP.
+        """Return the tokenizer.
 
         Raises:
             ModelError: its files are missing, damaged, or cannot be fetched.
         """
-        from transformers import CLIPTokenizer
+        import transformers
 
+        reader = getattr(transformers, self.kind).from_pretrained
         other = {} if self.pad_token is None else {"pad_token": self.pad_token}
-        return load_tokenizer(
-            partial(CLIPTokenizer.from_pretrained, **other), self.source, subfolder=self.subfolder
-        )
+        return load_tokenizer(partial(reader, **other), self.source, subfolder=self.subfolder)
 
 
 def tokenizers_beside(model: Source, tokenizer_path: str | None, *, count: int) -> tuple[TokenizerPlace, ...]:
@@ -56,24 +59,46 @@ def tokenizers_from_hub(tokenizer_path: str | None, *, count: int) -> tuple[Toke
     Raises:
         ModelError: ``tokenizer_path`` holds none, or it is not set and the hub cannot be reached.
     """
-    return (_chosen(tokenizer_path) or _fetched(CLIP_TOKENIZER))[:count]
+    if chosen := _chosen(tokenizer_path):
+        return chosen[:count]
+    source = _fetched(
+        CLIP_TOKENIZER,
+        _FILES,
+        into="my-tokenizer",
+        then="copy the folder my-tokenizer here and set `tokenizer_path` to its path.",
+    )
+    return (TokenizerPlace(source, ""), TokenizerPlace(source, "", _CLIP_G_PADDING))[:count]
 
 
-def _fetched(name: str) -> tuple[TokenizerPlace, ...]:
+def t5_tokenizer(model: Source | None, subfolder: str, *, tokenizer_path: str | None) -> TokenizerPlace:
+    """Return T5's tokenizer: in ``subfolder`` of ``tokenizer_path``, else of the model, else of the hub.
+
+    ``model`` is None for a single file, which holds none; what the hub has is then fetched now.
+
+    Raises:
+        ModelError: it is nowhere here, and the hub cannot be reached.
+    """
+    source = model
+    if tokenizer_path and _holds_vocabulary(Path(tokenizer_path).expanduser() / subfolder):
+        source = Source("tokenizer_path", str(Path(tokenizer_path).expanduser()), is_folder=True)
+    if source is None:
+        then = f"and copy the folder {subfolder} into that of `tokenizer_path`, beside CLIP's tokenizer."
+        source, subfolder = _fetched(T5_TOKENIZER, _T5_FILES, into=subfolder, then=then), ""
+    return TokenizerPlace(source, subfolder, kind="T5TokenizerFast")
+
+
+def _fetched(name: str, files: Sequence[str], *, into: str, then: str) -> Source:
+    """Return the folder of a tokenizer from the hub; else say ``into`` what to load it and what ``then``."""
     try:
-        folder = hub.fetch(name, _FILES)
+        folder = hub.fetch(name, files)
     except hub.Unfetched as error:
-        files = " ".join(_FILES)
-        usual = (
-            f"On a machine with internet run `hf download {name} {files} --local-dir my-tokenizer`, copy the "
-            "folder my-tokenizer here and set `tokenizer_path` to its path."
-        )
+        call = f"hf download {name} {' '.join(files)} --local-dir {into}"
+        usual = f"On a machine with internet run `{call}`, {then}"
         raise ModelError(
-            f"A single file holds no tokenizer, `tokenizer_path` is empty, and the tokenizer of {name} could "
-            f"not be fetched from the Hugging Face hub: {error.reason} {error.remedy or usual}"
+            f"A single file holds no tokenizer, `tokenizer_path` gives none, and the tokenizer of {name} "
+            f"could not be fetched from the Hugging Face hub: {error.reason} {error.remedy or usual}"
         ) from error
-    source = Source("tokenizer_path", str(folder), is_folder=True)
-    return TokenizerPlace(source, ""), TokenizerPlace(source, "", _CLIP_G_PADDING)
+    return Source("tokenizer_path", str(folder), is_folder=True)
 
 
 def _chosen(value: str | None) -> tuple[TokenizerPlace, ...]:

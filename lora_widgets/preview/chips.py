@@ -3,6 +3,8 @@
 import html
 from collections.abc import Callable, Sequence
 
+from lora_widgets.catalog.families import FAMILIES
+from lora_widgets.config.caption_weights import words_of
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.data.tokens import Chip, chips, find_tokenizer
 from lora_widgets.preview.numbers import counted
@@ -11,11 +13,17 @@ Tokenize = Callable[[str], Sequence[Chip]]
 
 
 def tokenizing(config: TrainingConfig) -> Tokenize | None:
-    """Return what divides captions into the tokens of the base model; None where they are not known here."""
+    """Return what divides captions into the tokens of the base model; None where they are not known here.
+
+    Of the families with T5 they are not: the tokens of CLIP, which pools what it reads, say little there.
+    """
+    if FAMILIES[config.model_type].predicts == "velocity":
+        return None
     tokenizer = find_tokenizer(config.pretrained_model_name_or_path, config.tokenizer_path)
     if tokenizer is None:
         return None
-    return lambda caption: chips(caption, tokenizer, config.max_token_length)
+    read = words_of if config.weighted_captions else str
+    return lambda caption: chips(read(caption), tokenizer, config.max_token_length)
 
 
 def chips_html(chips: Sequence[Chip]) -> str:

@@ -28,7 +28,7 @@ KNOWN_CAPTIONS, CAPTIONS = "Looking up cached captions", "Encoding captions"
 _NOISE_SEED = 0
 # Every eighth pixel of each row and column: enough to tell pictures apart.
 _SPARSE = slice(None, None, 8)
-_TEXT_SETTINGS = ("clip_layers_skipped", "max_token_length")
+_TEXT_SETTINGS = ("clip_layers_skipped", "max_token_length", "weighted_captions")
 
 Result = TypeVar("Result")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from lora_widgets.config.rates import rates_at
 from lora_widgets.data.dataset import Batch
 from lora_widgets.data.prefetch import Prefetcher
 from lora_widgets.errors import TrainingError
@@ -16,7 +17,7 @@ from lora_widgets.training.caching import encode_pixels
 from lora_widgets.training.control import Control
 from lora_widgets.training.loss import diffusion_loss, draw_noise, emphasis_of
 from lora_widgets.training.memory_peaks import SAMPLES, TRAINING
-from lora_widgets.training.optimizers import rates_at, set_rates
+from lora_widgets.training.optimizers import averaged, rates_in_effect, set_rates
 from lora_widgets.training.out_of_memory import explained, is_out_of_memory, make_room
 from lora_widgets.training.precision import VAE_OVERFLOWS
 from lora_widgets.training.prepare import Job
@@ -53,7 +54,10 @@ def run_loop(job: Job, control: Control) -> Iterator[Event]:
                 yield from _one_step(job, batches, since=last)
                 last = time.perf_counter()
                 if config.sample_every.due(job.step, steps_per_epoch=per_epoch):
-                    yield from _samples(job, step=job.step, epoch=job.epoch_of(job.step - 1), untouched=False)
+                    with averaged(job.optimizer):
+                        yield from _samples(
+                            job, step=job.step, epoch=job.epoch_of(job.step - 1), untouched=False
+                        )
                 yield from save_if_due(job)
         except GeneratorExit:
             for _ in save_end(job):
@@ -86,8 +90,8 @@ def micro_steps(job: Job, step: int) -> range:
 
 
 def _one_step(job: Job, batches: Iterator[Batch], *, since: float) -> Iterator[Event]:
-    step, rates = job.step, rates_at(job.plan.config, job.step, total=job.plan.steps.total_steps)
-    set_rates(job.optimizer, rates)
+    step = job.step
+    set_rates(job.optimizer, rates_at(job.plan.config, step, total=job.plan.steps.total_steps))
     result = train_step(job, step, batches)
     job.step = step + 1
     job.peaks.take(TRAINING)
@@ -103,7 +107,7 @@ def _one_step(job: Job, batches: Iterator[Batch], *, since: float) -> Iterator[E
         step=step + 1,
         epoch=job.epoch_of(step),
         loss=result.loss,
-        learning_rates=rates,
+        learning_rates=rates_in_effect(job.optimizer),
         grad_norm=result.grad_norm,
         seconds=time.perf_counter() - since,
         images=result.images,
@@ -130,6 +134,8 @@ def train_step(job: Job, step: int, batches: Iterator[Batch]) -> StepResult:
     scale = job.scaler.get_scale()
     job.scaler.update()
     job.optimizer.zero_grad(set_to_none=True)
+    if limit := job.plan.config.scale_weight_norms:
+        job.adapter.limit_norms(limit)
     return StepResult(loss, norm, images, skipped=job.scaler.get_scale() < scale)
 
 

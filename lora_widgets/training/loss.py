@@ -60,7 +60,7 @@ def draw_noise(
         noise = _shaped(noise, latents, settings, generator)
     times = process.sample_times(latents.shape, generator, within=settings.timesteps).to(latents.device)
     gamma = settings.ip_gamma
-    if gamma is None:
+    if gamma is None or not process.can_be_perturbed:
         return Draw(noise, noise, times)
     if settings.ip_noise_gamma_random_strength:
         gamma = random_strength(gamma, generator)
@@ -104,7 +104,7 @@ def diffusion_loss(
     order: places, pictures, times.
     """
     noisy = process.mix(latents, drawn.added, drawn.times)
-    prediction = predict(noisy, drawn.times).float()
+    prediction = process.estimate(predict(noisy, drawn.times).float(), noisy, drawn.times)
     target = process.target(latents, drawn.noise, drawn.times)
     weights = time_weights(drawn.times, process, settings)
     if weights is None and emphasis is EVEN:

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import lora_widgets
-from lora_widgets.catalog.optimizers import OPTIMIZERS
+from lora_widgets.catalog.families import FAMILIES
 from lora_widgets.config.fields import fields
+from lora_widgets.config.noise import FlowMatching
 from lora_widgets.config.steps import StepPlan
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.data.buckets import BucketPlan
@@ -47,7 +48,8 @@ class RunFacts:
 def describe(facts: RunFacts, *, step: int, epoch: int, finished_at: float | None) -> dict[str, str]:
     """Return the metadata of weights saved after ``step`` steps; the minimal set with ``no_metadata``."""
     full = _network(facts) | _training(facts, step=step, epoch=epoch, finished_at=finished_at)
-    full |= describe_dataset(facts.config, facts.scan, facts.buckets) | _noise(facts) | _own(facts.config)
+    full |= describe_dataset(facts.config, facts.scan, facts.buckets)
+    full |= _noise(facts) | _flow(facts.config) | _own(facts.config)
     full |= {k: v for k, v in facts.identity.items() if k.startswith("ss_")}
     chosen = {key: full[key] for key in _MINIMAL} if facts.config.no_metadata else full
     return chosen | _modelspec(facts)
@@ -80,9 +82,14 @@ def _network(facts: RunFacts) -> dict[str, str]:
             "ss_network_dim": config.network_dim,
             "ss_network_alpha": config.alpha,
             "ss_network_dropout": config.network_dropout or None,
-            "ss_network_args": "{}",
+            "ss_network_args": json.dumps(_loraplus(config)),
         }
     )
+
+
+def _loraplus(config: TrainingConfig) -> dict[str, str]:
+    """Return the LoRA+ ratios that acted, under the names of the arguments of ``networks.lora``."""
+    return _text({f"loraplus_{name}_lr_ratio": ratio for name, ratio in config.loraplus_ratios.items()})
 
 
 def _training(facts: RunFacts, *, step: int, epoch: int, finished_at: float | None) -> dict[str, str]:
@@ -95,7 +102,7 @@ def _training(facts: RunFacts, *, step: int, epoch: int, finished_at: float | No
             "ss_output_name": config.file_stem,
             "ss_learning_rate": config.unet_lr,
             "ss_unet_lr": config.unet_lr if config.trains_unet else None,
-            "ss_text_encoder_lr": config.text_encoder_lr if config.trains_text_encoder else None,
+            "ss_text_encoder_lr": _text_encoder_rate(facts),
             "ss_num_batches_per_epoch": steps.batches_per_epoch,
             "ss_num_epochs": steps.epochs,
             "ss_epoch": epoch,
@@ -116,17 +123,24 @@ def _training(facts: RunFacts, *, step: int, epoch: int, finished_at: float | No
     )
 
 
+def _text_encoder_rate(facts: RunFacts) -> float | list[float] | None:
+    """Return the rate of the text encoders, a list where they differ; None where none trains."""
+    if not facts.config.trains_text_encoder:
+        return None
+    rates = [facts.config.rate_of(name) for name in FAMILIES[facts.config.model_type].text_encoders]
+    return rates[0] if len(set(rates)) == 1 else rates
+
+
 def _optimizer(config: TrainingConfig) -> str:
-    row = OPTIMIZERS[config.optimizer_type]
-    arguments = {**row.defaults, "weight_decay": config.weight_decay, **config.optimizer_arguments}
-    return f"{row.import_path}({','.join(f'{k}={v}' for k, v in arguments.items())})"
+    arguments = ",".join(f"{name}={value}" for name, value in config.optimizer_values.items())
+    return f"{config.optimizer.import_path}({arguments})"
 
 
 def _noise(facts: RunFacts) -> dict[str, str]:
     config = facts.config
     return _text(
         {
-            "ss_v_parameterization": facts.identity["modelspec.prediction_type"] == "v",
+            "ss_v_parameterization": facts.identity.get("modelspec.prediction_type") == "v",
             "ss_min_timestep": config.min_timestep,
             "ss_max_timestep": config.max_timestep,
             "ss_noise_offset": config.noise_offset or None,
@@ -141,6 +155,18 @@ def _noise(facts: RunFacts) -> dict[str, str]:
             "ss_v_pred_like_loss": config.v_pred_like_loss or None,
             "ss_ip_noise_gamma": config.ip_gamma,
             "ss_ip_noise_gamma_random_strength": config.ip_noise_gamma_random_strength,
+        }
+    )
+
+
+def _flow(config: TrainingConfig) -> dict[str, str]:
+    """Return how flow matching was trained: those of its settings that the family knows."""
+    specs = (spec for spec in fields(FlowMatching) if spec.only_when)
+    return _text(
+        {
+            f"ss_{spec.name}": getattr(config, spec.name)
+            for spec in specs
+            if spec.only_when and config.model_type in spec.only_when.values
         }
     )
 

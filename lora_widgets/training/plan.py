@@ -8,18 +8,20 @@ from typing import Any
 from lora_widgets.adapters.keys import read_lora_file
 from lora_widgets.config.findings import Facts, Finding, Severity, check
 from lora_widgets.config.free_memory import free_disk_bytes, free_memory_bytes
+from lora_widgets.config.layer_presets import layers_of
 from lora_widgets.config.memory_estimate import MemoryEstimate, estimate_for
+from lora_widgets.config.prompts import Prompt, prompts_of, written_prompts
 from lora_widgets.config.steps import StepPlan, steps_of
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.data.base_model import base_model_facts
 from lora_widgets.data.facts import FoundPictures, facts_for
+from lora_widgets.data.prompt_file import look_up_prompts
 from lora_widgets.errors import ConfigError, StateError
 from lora_widgets.families.family import Family, open_family
 from lora_widgets.training.folder import RunFolder
 from lora_widgets.training.optimizers import optimizer_keywords
 from lora_widgets.training.precision import free_gpu_bytes, has_bf16, has_cuda
-from lora_widgets.training.prompts import Prompt, read_prompts
-from lora_widgets.training.samples import new_scheduler
+from lora_widgets.training.samples import ready_scheduler
 from lora_widgets.training.state import Saved, find_state, identity_of, read_state, refuse_differences
 
 
@@ -59,6 +61,7 @@ def make_plan(config: TrainingConfig) -> Plan:
         free_gpu_bytes=free_gpu_bytes(),
         free_disk_bytes=free_disk_bytes(config.output_dir),
         base_model=base_model_facts(dict(config)),
+        prompt_file=look_up_prompts(config.sample_prompts),
     )
     findings = check(config, facts).findings
     _refuse_errors(findings)
@@ -66,7 +69,8 @@ def make_plan(config: TrainingConfig) -> Plan:
     assert steps is not None  # without pictures or length there were errors
     family = open_family(config)
     optimizer_keywords(config)
-    prompts = _prompts(config, family)
+    layers_of(config.preset, lora_type=config.lora_type)
+    prompts = _prompts(config, facts, family)
     folder = RunFolder(Path(config.output_dir), config.file_stem)
     identity = identity_of(config, found.facts.bucket_counts)
     resumed = _resumed(config, folder, identity, steps)
@@ -90,21 +94,18 @@ def _sentences(finding: Finding) -> str:
     return f"{finding.message} {finding.remedy}".strip()
 
 
-def _prompts(config: TrainingConfig, family: Family) -> tuple[Prompt, ...]:
+def _prompts(config: TrainingConfig, facts: Facts, family: Family) -> tuple[Prompt, ...]:
     if not config.sample_every.is_on:
         return ()
-    prompts = read_prompts(config.sample_prompts, size=config.resolution_size)
-    if not prompts:
-        raise ConfigError(
-            "Samples are to be drawn, but `sample_prompts` holds no prompt. Write at least one, or set "
-            "`sample_every_n_epochs` and `sample_every_n_steps` to 0."
-        )
-    for name in {prompt.sampler or config.sample_sampler for prompt in prompts}:
+    prompts = prompts_of(written_prompts(config.sample_prompts, facts.prompt_file), config)
+    for prompt in prompts:
+        name = prompt.sampler or config.sample_sampler
         try:
-            new_scheduler(name, family.process)
-        except ImportError as error:
+            ready_scheduler(prompt, family, default=config.sample_sampler)
+        except (ImportError, ValueError) as error:
             raise ConfigError(
-                f"The sampler {name!r} cannot be used here: {error}. Choose another one."
+                f"The sampler {name!r} cannot draw {prompt.text!r} in {prompt.steps} steps here: {error}. "
+                "Choose another sampler, or another number of steps."
             ) from error
     return prompts
 

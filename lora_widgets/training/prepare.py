@@ -11,6 +11,7 @@ import torch
 
 from lora_widgets.adapters.adapter import Adapter
 from lora_widgets.adapters.attach import attach
+from lora_widgets.adapters.keys import canonical_key, read_lora_file
 from lora_widgets.config.files import save_config
 from lora_widgets.data.dataset import Dataset
 from lora_widgets.events import Event, Notice, PhaseProgress, Started
@@ -20,7 +21,7 @@ from lora_widgets.training.control import Control
 from lora_widgets.training.memory_peaks import CAPTIONS, PICTURES, PeakMeter
 from lora_widgets.training.memory_peaks import LOADING as LOADING_DENOISER
 from lora_widgets.training.metadata import RunFacts
-from lora_widgets.training.optimizers import base_rates, build_optimizer
+from lora_widgets.training.optimizers import build_optimizer, load_optimizer
 from lora_widgets.training.plan import Plan
 from lora_widgets.training.precision import Precision, precision_for
 from lora_widgets.training.randomness import generator_for
@@ -96,7 +97,10 @@ def prepare(plan: Plan, control: Control) -> Generator[Event, None, Job]:
     yield from peaks.measured(PICTURES, _prepare_latents(plan, dataset, precision, control))
     yield from peaks.measured(LOADING_DENOISER, _load(plan, precision, "denoiser"))
     control.leave_if_stopping()
-    adapter = attach(family, config, generator=generator_for(config.seed, "adapter"))
+    adapter = attach(
+        family, config, generator=generator_for(config.seed, "adapter"), sizes=_sizes_of_file(plan)
+    )
+    yield from (Notice("warning", note) for note in adapter.notes)
     adapter.to(precision.device)
     for parameters in adapter.parameters_of().values():
         for parameter in parameters:
@@ -106,7 +110,7 @@ def prepare(plan: Plan, control: Control) -> Generator[Event, None, Job]:
     if plan.start_values:
         tensors, source = plan.start_values
         yield from (Notice("warning", note) for note in adapter.load_tensors(tensors, source=source))
-    optimizer = build_optimizer(config, adapter.parameters_of(), rates=base_rates(config))
+    optimizer = build_optimizer(config, adapter.named_parameters_of())
     studio = Studio(
         family=family,
         adapter=adapter,
@@ -134,6 +138,15 @@ def prepare(plan: Plan, control: Control) -> Generator[Event, None, Job]:
     _go_on(job)
     save_config(config, plan.folder.config)
     return job
+
+
+def _sizes_of_file(plan: Plan) -> dict[str, torch.Tensor] | None:
+    """Return the tensors whose layers and ranks the adapter takes, with ``dim_from_weights``."""
+    config = plan.config
+    if not (config.dim_from_weights and config.continue_from_lora):
+        return None
+    found, _ = read_lora_file(config.continue_from_lora)
+    return {canonical_key(key): tensor for key, tensor in found.items()}
 
 
 def _notices(plan: Plan) -> Iterator[Event]:
@@ -198,8 +211,9 @@ def _go_on(job: Job) -> None:
     """Load the state of a resumed run."""
     if not (saved := job.plan.resumed):
         return
-    job.adapter.load_tensors(saved.adapter, source=str(saved.source))
-    job.optimizer.load_state_dict(saved.optimizer)
+    source = str(saved.source)
+    job.adapter.load_state(saved.adapter, source=source)
+    load_optimizer(job.optimizer, saved.optimizer, job.plan.config, source=source)
     job.scaler.load_state_dict(saved.scaler)
     job.first_step = saved.progress.step
     job.step, job.weights, job.states = saved.progress.step, saved.progress.weights, saved.progress.states

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from inspect import signature
 from pathlib import Path
@@ -15,15 +15,21 @@ from torch import Tensor
 
 from lora_widgets.adapters.adapter import Adapter
 from lora_widgets.catalog.samplers import SAMPLERS
+from lora_widgets.config.prompts import Prompt
 from lora_widgets.data.randomness import seed_for
 from lora_widgets.errors import ConfigError
 from lora_widgets.events import Event, Notice, PhaseProgress, SampleReady
 from lora_widgets.families.family import Family, TextEmbedding
+from lora_widgets.families.in_memory import free_memory
 from lora_widgets.training.control import Control, Stopped
 from lora_widgets.training.precision import VAE_OVERFLOWS, Precision
-from lora_widgets.training.prompts import Prompt
+from lora_widgets.training.sample_files import Drawn, write_sample
 
 PHASE = "Drawing samples"
+_FAILURES = (RuntimeError, ValueError, IndexError, MemoryError, OSError)
+"""What libraries raise where a picture is too large, a sampler has too few steps, or the disk is full."""
+_SHOWN_LENGTH = 60
+_OUT_OF_MEMORY = ("out of memory", "can't allocate memory")
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,8 @@ class Studio:
     def draw_all(self, *, step: int, epoch: int, untouched: bool) -> Generator[Event, None, None]:
         """Draw every prompt; ``untouched`` leaves the adapter out, for the picture to compare with.
 
-        A stop that is asked for meanwhile ends the drawing after the sampler's step in progress.
+        A stop that is asked for meanwhile ends the drawing after the sampler's step in progress. A picture
+        that cannot be drawn or written costs only itself, and a notice names it.
         """
         if self.prompts:
             with self.with_vae():
@@ -59,17 +66,25 @@ class Studio:
     def _draw_all(self, *, step: int, epoch: int, untouched: bool) -> Iterator[Event]:
         for index, prompt in enumerate(self.prompts):
             yield PhaseProgress(PHASE, index, len(self.prompts))
+            began = time.perf_counter()
             seed = prompt.seed if prompt.seed is not None else seed_for(self.seed, "sample", index) % 2**32
+            drawn = Drawn(prompt, prompt.sampler or self.sampler, seed, self.stem, step)
             try:
                 with self.adapter.disabled() if untouched else nullcontext():
                     picture = self.draw(prompt, seed=seed)
+                path = write_sample(picture, self.folder, drawn, index=index)
             except Stopped:
                 return
+            except _FAILURES as error:
+                self.notices.append(_not_drawn(index, prompt, error))
+                path = None
             while self.notices:
                 yield self.notices.pop(0)
-            path = self._path(step, index, seed)
-            picture.save(path)
-            yield SampleReady(step, epoch, index, prompt.text, seed, str(path))
+            if path is None:
+                free_memory()  # outside of the except clause, whose error holds what was computed so far
+                continue
+            seconds = time.perf_counter() - began
+            yield SampleReady(step, epoch, index, prompt.text, seed, str(path), seconds)
         yield PhaseProgress(PHASE, len(self.prompts), len(self.prompts))
 
     def draw(self, prompt: Prompt, *, seed: int) -> Image.Image:
@@ -92,13 +107,11 @@ class Studio:
 
     def _sample(self, prompt: Prompt, generator: torch.Generator) -> Tensor:
         """Return latents (1, C, h, w) of a prompt."""
-        factor, device = self.family.latent_factor, self.precision.device
-        shape = (1, self.family.latent_channels, prompt.height // factor, prompt.width // factor)
-        scheduler = new_scheduler(prompt.sampler or self.sampler, self.family.process)
-        scheduler.set_timesteps(prompt.steps)
-        noise = torch.randn(shape, generator=generator).to(device)
-        asked = self.embed(prompt.text).to(device)
-        unasked = None if prompt.scale == 1.0 else self.embed(prompt.negative).to(device)
+        scheduler = ready_scheduler(prompt, self.family, default=self.sampler)
+        noise = torch.randn(latent_shape(prompt, self.family), generator=generator)
+        noise = noise.to(self.precision.device)
+        asked = self._embedded(prompt.text, prompt.guidance)
+        unasked = None if prompt.scale == 1.0 else self._embedded(prompt.negative, prompt.guidance)
         guidance = Guidance(asked, unasked, prompt.scale)
         return sample_latents(
             self.family,
@@ -109,10 +122,11 @@ class Studio:
             between=self.control.leave_if_stopping,
         )
 
-    def _path(self, step: int, index: int, seed: int) -> Path:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        stamp = time.strftime("%Y%m%d%H%M%S")
-        return self.folder / f"{self.stem}_{step:06d}_{index:02d}_{stamp}_{seed}.png"
+    def _embedded(self, text: str, guidance: float | None) -> TextEmbedding:
+        embedding = self.embed(text).to(self.precision.device)
+        if guidance is None:
+            return embedding
+        return replace(embedding, guidance=torch.full((1,), guidance, device=self.precision.device))
 
 
 @dataclass(frozen=True)
@@ -138,13 +152,13 @@ def sample_latents(
     Guidance is classifier-free (Ho and Salimans 2022, arXiv:2207.12598, eq. 6, scale = 1 + w). ``generator``
     is for schedulers whose steps add noise; ``between`` is called before each step and may raise to end it.
     """
-    latents = noise * scheduler.init_noise_sigma
+    latents = noise * getattr(scheduler, "init_noise_sigma", 1.0)
     unasked, extra = guidance.unasked, _extra(scheduler, generator)
     text = guidance.asked if unasked is None else TextEmbedding.cat([unasked, guidance.asked])
     sizes = whole_picture(noise.shape[2] * family.latent_factor, noise.shape[3] * family.latent_factor)
     for time_ in scheduler.timesteps:
         between()
-        given = scheduler.scale_model_input(latents, time_)
+        given = _scaled(scheduler, latents, time_)
         given = given if unasked is None else torch.cat([given, given])
         times = time_.to(noise.device).expand(len(given))
         estimate = family.predict(given, times, text, sizes.expand(len(given), -1)).float()
@@ -158,6 +172,37 @@ def sample_latents(
 def whole_picture(height: int, width: int) -> Tensor:
     """Return the sizes (1, 6) of a picture that is drawn as large as it is, with nothing cut off."""
     return torch.tensor([[height, width, 0, 0, height, width]])
+
+
+def latent_shape(prompt: Prompt, family: Family) -> torch.Size:
+    """Return the shape of a prompt's latents (1, C, h, w)."""
+    factor = family.latent_factor
+    return torch.Size([1, family.latent_channels, prompt.height // factor, prompt.width // factor])
+
+
+def ready_scheduler(prompt: Prompt, family: Family, *, default: str) -> Any:
+    """Return the scheduler that draws a prompt, set to its times; ``default`` is the sampler of the settings.
+
+    Flow matching is always sampled with Euler's method, at times that can depend on the size.
+
+    Raises:
+        ConfigError: the sampler is unknown.
+    """
+    process: Any = family.process
+    if process.prediction == "flow_prediction":
+        return flow_scheduler(process.timetable(prompt.steps, latent_shape(prompt, family)))
+    scheduler = new_scheduler(prompt.sampler or default, process)
+    scheduler.set_timesteps(prompt.steps)
+    return scheduler
+
+
+def flow_scheduler(sigmas: Tensor) -> Any:
+    """Return diffusers' Euler sampler of flow matching, set to ``sigmas`` (steps,)."""
+    from diffusers.schedulers.scheduling_flow_match_euler_discrete import FlowMatchEulerDiscreteScheduler
+
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=1.0)  # the sigmas are shifted already
+    scheduler.set_timesteps(sigmas=sigmas.tolist())
+    return scheduler
 
 
 def new_scheduler(name: str, process: Any) -> Any:
@@ -192,10 +237,28 @@ def _samplable(process: Any) -> Tensor:
     return torch.cat([betas[:-1], 1 - 2**-24 / process.alphas_cumprod[-2:-1]])
 
 
+def _not_drawn(index: int, prompt: Prompt, error: Exception) -> Notice:
+    what = f"Sample {index + 1}, {prompt.text[:_SHOWN_LENGTH]!r}"
+    reason = (error.strerror if isinstance(error, OSError) else None) or str(error).strip()
+    if isinstance(error, MemoryError) or any(words in reason for words in _OUT_OF_MEMORY):
+        size = f"{prompt.width} x {prompt.height} pixels"
+        remedy = "Draw it smaller, with --w and --h in `sample_prompts`."
+        return Notice("warning", f"{what}, was not drawn: memory ran out at {size}. {remedy}")
+    first_line = reason.partition("\n")[0].rstrip(".") or type(error).__name__
+    return Notice("warning", f"{what}, was not drawn: {first_line}. The training goes on without it.")
+
+
 def to_image(pixels: Tensor) -> Image.Image:
     """Return a picture of pixels (3, H, W) in [-1, 1]."""
     levels = ((pixels.float().clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
     return Image.fromarray(levels.permute(1, 2, 0).cpu().numpy())
+
+
+def _scaled(scheduler: Any, latents: Tensor, time_: Tensor) -> Tensor:
+    """Return what the denoiser is given of latents; diffusers' sampler of flow matching changes nothing."""
+    if not hasattr(scheduler, "scale_model_input"):
+        return latents
+    return scheduler.scale_model_input(latents, time_)
 
 
 def _extra(scheduler: Any, generator: torch.Generator) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from lora_widgets.events import Event, Saved
 from lora_widgets.training.export import write_weights
 from lora_widgets.training.folder import expired, without
 from lora_widgets.training.metadata import describe
+from lora_widgets.training.optimizers import averaged
 from lora_widgets.training.precision import save_dtype
 from lora_widgets.training.prepare import Job
 from lora_widgets.training.state import Progress, delete_folder, write_state
@@ -36,7 +37,8 @@ def save_end(job: Job) -> Iterator[Event]:
 def _save(job: Job, path: Path, *, finished_at: float | None = None) -> Iterator[Event]:
     config, epoch = job.plan.config, job.epoch_of(max(0, job.step - 1))
     metadata = describe(job.facts, step=job.step, epoch=epoch, finished_at=finished_at)
-    write_weights(path, job.adapter.tensors(), metadata, dtype=save_dtype(config.save_precision))
+    with averaged(job.optimizer):
+        write_weights(path, job.adapter.tensors(), metadata, dtype=save_dtype(config.save_precision))
     yield Saved("weights", job.step, epoch, str(path))
     state = job.plan.folder.state_beside(path)
     older = without(job.states, [state.name])
@@ -47,7 +49,7 @@ def _save(job: Job, path: Path, *, finished_at: float | None = None) -> Iterator
     write_state(
         state,
         Progress(job.step, job.plan.identity, job.weights, job.states),
-        adapter=job.adapter.tensors(),
+        adapter=job.adapter.state(),
         optimizer=job.optimizer.state_dict(),
         scaler=job.scaler.state_dict(),
         config=config,

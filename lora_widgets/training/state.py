@@ -15,7 +15,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from lora_widgets.catalog.lora_types import LORA_TYPES
 from lora_widgets.config.files import save_config
+from lora_widgets.config.lora import LoraVariants
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.errors import StateError
 from lora_widgets.training.folder import RunFolder
@@ -28,7 +30,20 @@ _IDENTITY = (
     "lora_type",
     "network_dim",
     "network_alpha",
+    "conv_dim",
+    "conv_alpha",
+    "factor",
+    "preset",
+    "train_norm",
+    "block_dims",
+    "block_alphas",
+    "conv_block_dims",
+    "conv_block_alphas",
+    *LoraVariants.model_fields,
     "optimizer_type",
+    "loraplus_lr_ratio",
+    "loraplus_unet_lr_ratio",
+    "loraplus_text_encoder_lr_ratio",
     "seed",
     "resolution",
     "train_batch_size",
@@ -62,9 +77,10 @@ class Saved:
 
 def identity_of(config: TrainingConfig, bucket_counts: tuple[int, ...]) -> dict[str, str]:
     """Return what must be equal for a run to be continued, as text."""
-    return {name: str(getattr(config, name)) for name in _IDENTITY} | {
-        "pictures per bucket": str(bucket_counts)
-    }
+    of_types = frozenset().union(*(row.reads for row in LORA_TYPES.values()))
+    idle = of_types - LORA_TYPES[config.lora_type].reads
+    identity = {name: str(getattr(config, name)) for name in _IDENTITY if name not in idle}
+    return identity | {"pictures per bucket": str(bucket_counts)}
 
 
 def write_state(

@@ -44,7 +44,7 @@ class Frame:
 def loss_chart(steps: Sequence[int], losses: Sequence[float]) -> str:
     """Return the loss over the steps: every value as a faint band, the smoothed course as a strong line."""
     if not steps:
-        return _empty_chart("Loss", "The loss appears here with the first step.", width=640, height=300)
+        return empty_chart("Loss", "The loss appears here with the first step.", width=640, height=300)
     smoothed = smooth(losses, half_life(len(losses)))
     frame = Frame(640, 300, _step_range(steps), value_range(losses, always=smoothed))
     band = spans(steps, losses, count=MAX_POINTS // 2)
@@ -71,17 +71,57 @@ def rate_chart(steps: Sequence[int], rates: Mapping[str, Sequence[float]]) -> st
         rates: by component, one rate for each step.
     """
     if not steps or not rates:
-        return _empty_chart("Learning rate", "", width=320, height=300)
+        return empty_chart("Learning rate", "", width=320, height=300)
+    frame = Frame(320, 300, _step_range(steps), _rate_range(rates), bottom=30 + 18 * len(rates))
+    told = {component: f"{series[-1]:.2e}" for component, series in rates.items()}
+    body = _axes(frame, x_count=3, y_count=4) + _rate_lines(frame, steps, rates, told)
+    return _svg(frame, "Learning rate", "", body)
+
+
+def schedule_chart(steps: Sequence[int], rates: Mapping[str, Sequence[float]], *, note: str) -> str:
+    """Return the learning rates of a run to come, as `rate_chart`, but each with its highest.
+
+    Args:
+        steps: some steps of the run, in order.
+        rates: by component, one rate for each of them.
+        note: what there is to say about all of them.
+    """
+    frame = Frame(
+        640, 220 + 18 * len(rates), _step_range(steps), _rate_range(rates), bottom=30 + 18 * len(rates)
+    )
+    told = {component: f"at most {max(series):.2e}" for component, series in rates.items()}
+    body = _axes(frame, x_count=6, y_count=4) + _rate_lines(frame, steps, rates, told)
+    return _svg(frame, "Learning rate", note, body)
+
+
+def _rate_range(rates: Mapping[str, Sequence[float]]) -> tuple[float, float]:
     every = [rate for series in rates.values() for rate in series]
-    high = max(value_range(every)[1], 1e-12)
-    frame = Frame(320, 300, _step_range(steps), (0.0, high), bottom=30 + 18 * len(rates))
-    parts = [_axes(frame, x_count=3, y_count=4)]
+    return 0.0, max(value_range(every)[1], 1e-12)
+
+
+def _rate_lines(
+    frame: Frame, steps: Sequence[int], rates: Mapping[str, Sequence[float]], told: Mapping[str, str]
+) -> str:
+    """Draw a line for each component, and below the axis its name with what is ``told`` of it."""
+    parts: list[str] = []
     for position, (component, series) in enumerate(rates.items()):
-        colour = RATE_COLOURS[position % len(RATE_COLOURS)]
+        colour, row = RATE_COLOURS[position % len(RATE_COLOURS)], len(rates) - position
         line = _points(frame, thin(steps, series, count=MAX_POINTS // 4))
         parts.append(f'<polyline class="lw-line" style="stroke:{colour}" points="{line}"/>')
-        parts.append(_legend(frame, component, rate=series[-1], colour=colour, row=len(rates) - position))
-    return _svg(frame, "Learning rate", "", "".join(parts))
+        parts.append(_legend(frame, component, told=told[component], colour=colour, row=row))
+    return "".join(parts)
+
+
+def empty_chart(title: str, hint: str, *, width: float, height: float) -> str:
+    """Return a chart without a line, with a sentence where it will be."""
+    frame = Frame(width, height, (0.0, 1.0), (0.0, 1.0))
+    floor = frame.height - frame.bottom
+    body = (
+        f'<line class="lw-axis" x1="{frame.left}" x2="{width - frame.right}" y1="{floor}" y2="{floor}"/>'
+        f'<text class="lw-hint" x="{width / 2}" y="{height / 2}" text-anchor="middle">'
+        f"{html.escape(hint)}</text>"
+    )
+    return _svg(frame, title, "", body)
 
 
 def _step_range(steps: Sequence[int]) -> tuple[float, float]:
@@ -106,32 +146,22 @@ def _axes(frame: Frame, *, x_count: int, y_count: int) -> str:
     return "".join(parts)
 
 
-def _legend(frame: Frame, component: str, *, rate: float, colour: str, row: int) -> str:
+def _legend(frame: Frame, component: str, *, told: str, colour: str, row: int) -> str:
     y = frame.height - 18 * row + 10
     name = html.escape(component.replace("_", " "))
     return (
         f'<line class="lw-line" style="stroke:{colour}" x1="{frame.left}" x2="{frame.left + 18}" '
         f'y1="{y - 4}" y2="{y - 4}"/><text x="{frame.left + 26}" y="{y}">{name}</text>'
-        f'<text class="lw-number" x="{frame.width - frame.right}" y="{y}" text-anchor="end">{rate:.2e}</text>'
+        f'<text class="lw-number" x="{frame.width - frame.right}" y="{y}" text-anchor="end">{told}</text>'
     )
 
 
 def _svg(frame: Frame, title: str, latest: str, body: str) -> str:
-    heading = f'<text class="lw-chart-title" x="8" y="16">{html.escape(title)}</text>'
+    title, latest = html.escape(title), html.escape(latest)
+    heading = f'<text class="lw-chart-title" x="8" y="16">{title}</text>'
     number = (
         f'<text class="lw-number" x="{frame.width - frame.right}" y="16" text-anchor="end">{latest}</text>'
     )
     size = f'viewBox="0 0 {frame.width:g} {frame.height:g}"'
-    described = f'role="img" aria-label="{html.escape(title)} {latest}"'
+    described = f'role="img" aria-label="{title} {latest}"'
     return f'<svg class="lw-chart" {size} {described}>{heading}{number}{body}</svg>'
-
-
-def _empty_chart(title: str, hint: str, *, width: float, height: float) -> str:
-    frame = Frame(width, height, (0.0, 1.0), (0.0, 1.0))
-    floor = frame.height - frame.bottom
-    body = (
-        f'<line class="lw-axis" x1="{frame.left}" x2="{width - frame.right}" y1="{floor}" y2="{floor}"/>'
-        f'<text class="lw-hint" x="{width / 2}" y="{height / 2}" text-anchor="middle">'
-        f"{html.escape(hint)}</text>"
-    )
-    return _svg(frame, title, "", body)

@@ -20,17 +20,25 @@ class Form:
     """Every setting in a control; ``box`` is the widget.
 
     A view: it holds what was entered and shows what it is told. ``on_change`` is called after each change by
-    the user, on whatever thread the kernel chose, and never for values written by the program.
+    the user, on whatever thread the kernel chose, and never for values written by the program. ``below`` is
+    shown at the end of a tab.
     """
 
-    def __init__(self, values: Mapping[str, object], on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        values: Mapping[str, object],
+        on_change: Callable[[], None],
+        below: Mapping[Tab, ipywidgets.DOMWidget] | None = None,
+    ) -> None:
         given = {**_defaults(), **_named(values)}
         draft = check(given)
         specs = fields(TrainingConfig)
         look = SharedLook()
         self._controls = controls(specs, look=look, values=given, views=field_views(draft))
         self._titles: dict[Tab, str] = {}
-        self.box = look.make(ipywidgets.Tab, {"children": self._pages(specs, look)}, css=("lw-form",))
+        self.box = look.make(
+            ipywidgets.Tab, {"children": self._pages(specs, look, below or {})}, css=("lw-form",)
+        )
         self.box.selected_index = 0
         self._title(tab_errors(draft))
         for control in self._controls.values():
@@ -67,18 +75,25 @@ class Form:
         for name, value in values.items():
             self._controls[name].write(value)
 
-    def _pages(self, specs: tuple[FieldSpec, ...], look: SharedLook) -> list[ipywidgets.Box]:
+    def _pages(
+        self, specs: tuple[FieldSpec, ...], look: SharedLook, below: Mapping[Tab, ipywidgets.DOMWidget]
+    ) -> list[ipywidgets.Box]:
         by_tab = {tab: [spec for spec in specs if spec.tab is tab] for tab in Tab}
-        return [self._page(of_tab, look) for of_tab in by_tab.values()]
+        return [
+            self._page(of_tab, look, last=(below[tab],) if tab in below else ())
+            for tab, of_tab in by_tab.items()
+        ]
 
-    def _page(self, specs: list[FieldSpec], look: SharedLook) -> ipywidgets.Box:
+    def _page(
+        self, specs: list[FieldSpec], look: SharedLook, *, last: tuple[ipywidgets.DOMWidget, ...]
+    ) -> ipywidgets.Box:
         """Lay the settings of a tab out in one grid, each group under its heading."""
         children: list[ipywidgets.DOMWidget] = []
         for group, of_group in groupby(specs, key=lambda spec: spec.group):
             heading = f'<h3 class="lw-group">{html.escape(group)}</h3>'
             children.append(look.make(ipywidgets.HTML, {"value": heading}, css=("lw-heading", "lw-wide")))
             children.extend(self._controls[spec.name].widget for spec in of_group)
-        return look.make(ipywidgets.Box, {"children": children}, css=("lw-grid",))
+        return look.make(ipywidgets.Box, {"children": (*children, *last)}, css=("lw-grid",))
 
     def _title(self, errors: Mapping[Tab, int]) -> None:
         for place, tab in enumerate(Tab):

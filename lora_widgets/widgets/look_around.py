@@ -22,11 +22,13 @@ from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.config.weight_facts import weight_facts
 from lora_widgets.config.weight_headers import is_weight_file
 from lora_widgets.data.base_model import PART_FILES, base_model_facts
+from lora_widgets.data.prompt_file import look_up_prompts
 from lora_widgets.errors import DatasetError
 from lora_widgets.widgets.known_pictures import SCAN_SETTINGS, KnownPictures
 
 FOLDER = "train_data_dir"
 OUTPUT = "output_dir"
+PROMPTS = "sample_prompts"
 BASE_MODEL = "pretrained_model_name_or_path"
 PLACE_SETTINGS = (
     BASE_MODEL,
@@ -38,6 +40,7 @@ PLACE_SETTINGS = (
     "caption_separator",
     "secondary_separator",
     "enable_wildcard",
+    "weighted_captions",
     "caption_prefix",
     "caption_suffix",
     "resolution",
@@ -55,7 +58,7 @@ PLACE_SETTINGS = (
 MADE_BY_THE_RUN = (OUTPUT, "logging_dir", "cache_dir")
 _PATHS = tuple(spec for spec in fields(TrainingConfig) if spec.path)
 LOOKED_AT = tuple(
-    dict.fromkeys((*SCAN_SETTINGS, *PLACE_SETTINGS, *(spec.name for spec in _PATHS), "model_type"))
+    dict.fromkeys((*SCAN_SETTINGS, *PLACE_SETTINGS, *(spec.name for spec in _PATHS), PROMPTS, "model_type"))
 )
 """All settings on which the result of a look depends."""
 
@@ -84,6 +87,8 @@ class Seen:
             facts = replace(facts, taken_names=frozenset(), free_disk_bytes=None)
         if names & {BASE_MODEL, "model_type", *PART_FILES}:
             facts = replace(facts, base_model=None)
+        if PROMPTS in names:
+            facts = replace(facts, prompt_file=None)
         if names & {FOLDER, "dataset_config"}:
             return Seen(replace(facts, dataset=None))
         return replace(self, facts=facts)
@@ -130,6 +135,7 @@ def look(values: Mapping[str, object], pictures: KnownPictures) -> Seen:
         free_gpu_bytes=free_gpu_bytes(),
         free_disk_bytes=free_disk_bytes(str(values.get(OUTPUT) or ".")),
         base_model=base_model_facts(values),
+        prompt_file=look_up_prompts(str(values.get(PROMPTS) or "")),
     )
     return replace(seen, facts=facts, findings=(*seen.findings, *damaged))
 

@@ -9,6 +9,7 @@ import traitlets
 
 from lora_widgets.config.findings import Draft, Finding, Severity, check
 from lora_widgets.config.steps import StepPlan
+from lora_widgets.config.tabs import Tab
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.widgets import start_note
 from lora_widgets.widgets.background_scan import BackgroundScan
@@ -18,6 +19,7 @@ from lora_widgets.widgets.form import Form
 from lora_widgets.widgets.kept_output import FoldedOutput
 from lora_widgets.widgets.markup import style_tag
 from lora_widgets.widgets.mistake import mistake_html
+from lora_widgets.widgets.schedule_drawing import schedule_html
 from lora_widgets.widgets.session import Session, Stage, Starter, in_words
 from lora_widgets.widgets.settled_click import SettledClick
 from lora_widgets.widgets.shared_look import SharedLook
@@ -60,7 +62,9 @@ class Panel(traitlets.HasTraits):
         self._kept = FoldedOutput()
         self._scan = BackgroundScan(self.refresh, lock=self._lock)
         self._session = Session(start, keeper=self._kept, changed=self._session_changed)
-        self.form = Form(dict(config) if config else {}, self._changed)
+        self._schedule = self._look.make(ipywidgets.HTML, {}, css=("lw-schedule-box", "lw-wide"))
+        below = {Tab.LEARNING_RATE: self._schedule}
+        self.form = Form(dict(config) if config else {}, self._changed, below)
         self._draft = check(self.form.values)
         self._card, self._note, self._mistake = (
             self._look.make(ipywidgets.HTML, {}, css=(css,))
@@ -120,6 +124,7 @@ class Panel(traitlets.HasTraits):
         self._scan.watch(values)
         draft = self._draft = self._checked(values)
         self.form.show(field_views(draft), tab_errors(draft))
+        self._schedule.value = schedule_html(draft)
         self._card.value = steps_html(draft, self._scan.seen, counting=self._scan.pending)
         self._findings.show(draft.findings)
         self._answer_start(draft)

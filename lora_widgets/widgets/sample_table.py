@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from lora_widgets.events import SampleReady
 from lora_widgets.widgets.thumbnails import Thumbnail, image_tag
+from lora_widgets.widgets.wording import duration
 
 NEWEST_COLUMNS = 5  # beside the baseline; the older ones are on disk
 
@@ -18,17 +19,22 @@ class Sample:
 
 
 class SampleTable:
-    """Holds the baseline and the newest columns; forgets those between."""
+    """Holds the baseline and the newest columns; forgets those between.
+
+    ``dropped`` counts what was forgotten, ``seconds`` is what all pictures took.
+    """
 
     def __init__(self) -> None:
         self._columns: dict[int, dict[int, Sample]] = {}
         self._prompts: dict[int, str] = {}
         self._ratios: dict[int, float] = {}
         self.dropped = 0
+        self.seconds = 0.0
 
     def add(self, sample: Sample) -> None:
         """Put a sample into its row and column, dropping the oldest column after the baseline when full."""
         event = sample.event
+        self.seconds += event.seconds
         self._prompts.setdefault(event.index, event.prompt)
         self._ratios[event.index] = max(self._ratios.get(event.index, 0.0), sample.picture.ratio)
         self._columns.setdefault(event.step, {})[event.index] = sample
@@ -78,6 +84,5 @@ def _cell(sample: Sample | None) -> str:
     if sample is None:
         return ""
     event = sample.event
-    return image_tag(
-        sample.picture, text=f"{event.prompt} (step {event.step}, seed {event.seed})\n{event.path}"
-    )
+    made = f"step {event.step}, seed {event.seed}, {duration(event.seconds)}"
+    return image_tag(sample.picture, text=f"{event.prompt} ({made})\n{event.path}")

@@ -6,6 +6,7 @@ from lora_widgets.events import SampleReady
 from lora_widgets.widgets.markup import html_widget
 from lora_widgets.widgets.sample_table import Sample, SampleTable
 from lora_widgets.widgets.thumbnails import thumbnail
+from lora_widgets.widgets.wording import duration
 
 KEPT_BYTES = 2_000_000  # pictures that may go into the notebook file
 
@@ -86,7 +87,8 @@ class SamplesView:
 
     def _title_html(self) -> str:
         dropped = self._table.dropped
-        note = f'<span class="lw-hint"> {dropped} older in the run folder</span>' if dropped else ""
+        older = f", {dropped} older in the run folder" if dropped else ""
+        note = f'<span class="lw-hint"> drawn in {duration(self._table.seconds)}{older}</span>'
         return f'<div class="lw-section">Samples{note}</div>'
 
 

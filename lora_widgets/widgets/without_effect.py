@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from lora_widgets.catalog.lora_types import LORA_TYPES
 from lora_widgets.catalog.lr_schedules import LR_SCHEDULES
 from lora_widgets.config.fields import fields_by_name
+from lora_widgets.config.rates import common_text_rate_is_unused
 from lora_widgets.config.training_config import TrainingConfig
 
-_OF_THE_TYPE = ("network_dim", "network_alpha", "network_dropout")
+_OF_THE_TYPE = ("network_dim", "network_alpha")
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,14 @@ IDLE = (
         lambda config: not LR_SCHEDULES[config.lr_scheduler].warms_up,
         "this schedule has no warm-up",
     ),
+    Idle(
+        ("lr_warmup_ratio", "lr_warmup_steps"),
+        lambda config: config.steps_itself,
+        "the optimizer decides its steps itself",
+    ),
     Idle(("lr_warmup_ratio",), lambda config: config.lr_warmup_steps > 0, "{lr_warmup_steps} in steps wins"),
     Idle(("max_train_epochs",), lambda config: config.max_train_steps > 0, "{max_train_steps} decides"),
+    Idle(("text_encoder_lr",), common_text_rate_is_unused, "each text encoder has a rate of its own"),
     Idle(
         ("weight_decay",),
         lambda config: "weight_decay" in config.optimizer_arguments,

@@ -1,37 +1,11 @@
 """A fresh tiny model per test, because adapters change what its modules answer."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
+from tiny import settings_for
 
 from lora_widgets.adapters.attach import attach
 from lora_widgets.families.family import open_family
-
-
-def settings_for(folder, **changes):
-    """Return the settings a family and an adapter read."""
-    values = {
-        "model_type": "SDXL" if "sdxl" in folder.name else "SD1.5",
-        "pretrained_model_name_or_path": str(folder),
-        "vae_path": None,
-        "model_config_path": None,
-        "tokenizer_path": None,
-        "no_half_vae": True,
-        "base_weights": "dense",
-        "vae_tiling": False,
-        "zero_terminal_snr": False,
-        "v_parameterization": False,
-        "v_pred_like_loss": 0.0,
-        "max_token_length": 75,
-        "network_dim": 4,
-        "alpha": 2.0,
-        "network_dropout": 0.0,
-        "seed": 42,
-        "trains_unet": True,
-        "trains_text_encoder": True,
-    }
-    return SimpleNamespace(**({"clip_layers_skipped": 1} | values | changes))
 
 
 @pytest.fixture
@@ -40,25 +14,42 @@ def model_folder(tiny_sd15):
     return tiny_sd15
 
 
+def opened(folder):
+    """Return the tiny model of a folder, its trainable parts loaded."""
+    family = open_family(settings_for(folder))
+    family.load_text_encoder("cpu", torch.float32)
+    family.load_denoiser("cpu", torch.float32)
+    return family
+
+
+@pytest.fixture
+def open_tiny():
+    """Return the function that opens the tiny model of a folder."""
+    return opened
+
+
 @pytest.fixture
 def family(model_folder):
     """Return the tiny model, its trainable parts loaded."""
-    opened = open_family(settings_for(model_folder))
-    opened.load_text_encoder("cpu", torch.float32)
-    opened.load_denoiser("cpu", torch.float32)
-    return opened
+    return opened(model_folder)
 
 
 @pytest.fixture
 def attached(family, model_folder):
     """Attach an adapter with changed settings to `family`."""
-    return lambda **changes: attach(
-        family, settings_for(model_folder, **changes), generator=torch.Generator().manual_seed(1)
+    return lambda sizes=None, **changes: attach(
+        family, settings_for(model_folder, **changes), generator=torch.Generator().manual_seed(1), sizes=sizes
     )
 
 
 @pytest.fixture
-def answer(family):
+def answer(ask_model):
+    """Return what the model says to a fixed question; tests of something else override this."""
+    return ask_model
+
+
+@pytest.fixture
+def ask_model(family):
     """Return what the model says to a fixed question: text encoder and UNet in one tensor."""
 
     def ask():

@@ -138,10 +138,10 @@ def test_tensors_return_to_where_they_came_from(attached, answer, fill):
 
 
 def test_a_file_with_another_alpha_keeps_its_effect(attached, answer, fill):
-    adapter = fill(attached(alpha=4.0))
+    adapter = fill(attached(network_alpha=4.0))
     saved, expected = {k: t.clone() for k, t in adapter.tensors().items()}, answer().detach()
     adapter.detach()
-    other = attached(alpha=1.0)
+    other = attached(network_alpha=1.0)
     other.load_tensors(saved, source="a.safetensors")
     torch.testing.assert_close(answer().detach(), expected, rtol=1e-4, atol=1e-5)
 

@@ -22,7 +22,7 @@ def test_all_that_sdxl_reads_gets_a_gradient(attached, answer, fill):
     without = {
         name
         for component in adapter._modules.values()
-        for name in (m.name for m in component if m.lora_up.grad is None)
+        for name in (m.name for m in component if m.maths.lora_up.grad is None)
     }
     # CLIP-L is read before its last layer, of which nothing can be learned; CLIP-G's gives the pooled text.
     assert without
@@ -74,7 +74,14 @@ def spelled(family, tensors, spelling):
         ("mid_block.attentions.0.proj_out", "middle_block.1.proj_out"),
         ("up_blocks.0.attentions.2.norm", "output_blocks.2.1.norm"),
         ("up_blocks.1.attentions.0.norm", "output_blocks.3.1.norm"),
-        ("conv_in", "conv_in"),
+        ("down_blocks.0.resnets.1.conv1", "input_blocks.2.0.in_layers.2"),
+        ("down_blocks.1.resnets.0.conv_shortcut", "input_blocks.4.0.skip_connection"),
+        ("down_blocks.0.downsamplers.0.conv", "input_blocks.3.0.op"),
+        ("mid_block.resnets.1.time_emb_proj", "middle_block.2.emb_layers.1"),
+        ("up_blocks.1.upsamplers.0.conv", "output_blocks.5.2.conv"),
+        ("up_blocks.2.resnets.2.norm2", "output_blocks.8.0.out_layers.0"),
+        ("conv_in", "input_blocks.0.0"),
+        ("conv_norm_out", "out.0"),
     ],
 )
 def test_blocks_are_numbered_as_stability_does(path, expected):

@@ -50,7 +50,7 @@ def model_folder(request, name):
 def test_names_and_shapes_are_those_of_the_reference(attached, case):
     adapter = attached(
         network_dim=case["dim"],
-        alpha=case["alpha"],
+        network_alpha=case["alpha"],
         trains_unet=case["unet"],
         trains_text_encoder=case["text_encoder"],
     )
@@ -64,7 +64,7 @@ def test_names_for_the_real_sdxl_are_those_of_the_reference():
     with torch.device("meta"):
         unet = UNet2DConditionModel(**REAL_SDXL)
     found = {
-        target.name: target.module.weight.shape[1] for target in targets(Root(unet, "lora_unet", sgm_path))
+        target.name: target.layer.weight.shape[1] for target in targets(Root(unet, "lora_unet", sgm_path))
     }
     down = ".lora_down.weight"
     assert found == {

@@ -65,7 +65,7 @@ class BareLoop:
         self.unet.requires_grad_(False).eval()
         adapters = []
         for target in targets(Root(self.unet, "lora_unet")):
-            adapters.append(PlainLoRA(target.module))
+            adapters.append(PlainLoRA(target.layer))
             target.module.forward = adapters[-1].forward
         self.parameters = [p for adapter in adapters for p in adapter.parameters()]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=1e-4, fused=True)

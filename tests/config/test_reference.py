@@ -18,6 +18,6 @@ def test_tabs_are_headings_in_order():
 
 def test_inactive_choices_and_conditions_are_said():
     table = settings_table()
-    assert "Flux (not yet)" in table
+    assert "ckpt (not yet)" in table
     assert "Only with `lr_scheduler` polynomial." in table
     assert "whole number at least 1 and at most 12 (layers)" in table

@@ -32,6 +32,7 @@ OFF = {
     "caption_separator": ",",
     "secondary_separator": "",
     "enable_wildcard": False,
+    "weighted_captions": False,
     "caption_prefix": "",
     "caption_suffix": "",
     "caption_dropout_rate": 0.0,

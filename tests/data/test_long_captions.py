@@ -53,6 +53,13 @@ def test_captions_are_measured_as_they_will_be_encoded_with_the_settings_of_thei
     assert long_captions([image_of("a.png", separated, keep_tokens_separator="|||")], "demo", None) == ()
 
 
+def test_brackets_that_give_weights_are_no_tokens(image_of):
+    text = "(circle:1.2) " * 75
+    assert long_captions([image_of("a.png", text, weighted_captions=True)], "demo", None) == ()
+    (long,) = long_captions([image_of("a.png", text)], "demo", None)
+    assert long.tokens > 300
+
+
 def test_without_a_tokenizer_nothing_is_claimed(image_of):
     assert long_captions([image_of("a.png", "circle " * 200)], "owner/never-downloaded", None) == ()
 

@@ -15,12 +15,15 @@ from lora_widgets.diffusion.flow import (
     FluxTimes,
     SD3Times,
     clean_weight,
+    even_sigmas,
     num_tokens,
     resolution_shift,
     scheme_weight,
     shifted,
     sigma_table,
+    sigmas_by_size,
     table_sigmas,
+    twice_shifted_sigmas,
     with_mode,
 )
 
@@ -54,9 +57,14 @@ def sd3(**options):
     return SD3Times(shift=options.get("training_shift", 1.0), density=density_of(options))
 
 
+def process_of(sampler, **changes):
+    how = {"weight_of": None, "output": "raw", "timetable": sigmas_by_size, "can_be_perturbed": True}
+    return FlowProcess(sampler, **(how | changes))
+
+
 def drawn(sampler, *, count=100_000, size=(64, 64), within=ALL, seed=0):
     shape, generator = torch.Size([count, 16, *size]), torch.Generator().manual_seed(seed)
-    return FlowProcess(sampler, weight_of=None).sample_times(shape, generator, within=within)
+    return process_of(sampler).sample_times(shape, generator, within=within)
 
 
 def assert_same_distribution(times, case):
@@ -138,7 +146,7 @@ def test_mixes_and_losses_are_those_of_the_reference(case):
     """SD3's recorded loss compares clean latents; ours compares velocity and carries the weight between."""
     scheme = "uniform" if case["weighting_scheme"] == "none" else case["weighting_scheme"]
     weight_of = (lambda sigmas: clean_weight(sigmas, scheme)) if case["family"] == "sd3" else None
-    process = FlowProcess(sd3(), weight_of=weight_of)
+    process = process_of(sd3(), weight_of=weight_of)
     clean, noise, times = TENSORS["latents"], TENSORS["noise"], TENSORS["sigmas"].flatten() * 1000
     torch.testing.assert_close(process.mix(clean, noise, times), TENSORS["noisy_input"])
     error = (TENSORS["model_output"] - process.target(clean, noise, times)).square().mean(dim=(1, 2, 3))
@@ -168,11 +176,41 @@ def test_weights_of_clean_latents_are_finite_everywhere(scheme):
 
 
 def test_the_signal_falls_along_the_way():
-    ratios = FlowProcess(sd3(), weight_of=None).snr(torch.tensor([0.0, 500.0, 1000.0]))
+    ratios = process_of(sd3()).snr(torch.tensor([0.0, 500.0, 1000.0]))
     assert ratios.tolist() == [torch.inf, 1.0, 0.0]
 
 
 def test_mixing_keeps_half_precision():
     latents = torch.ones(1, 16, 2, 2, dtype=torch.bfloat16)
-    process = FlowProcess(sd3(), weight_of=None)
+    process = process_of(sd3())
     assert process.mix(latents, latents, torch.tensor([10.0])).dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize(("output", "expected"), [("raw", 2.0), ("additive", 7.0), ("sigma_scaled", 4.0)])
+def test_an_output_is_taken_for_what_the_setting_says(output, expected):
+    latents = torch.full((1, 16, 2, 2), 2.0)
+    process = process_of(sd3(), output=output)
+    estimate = process.estimate(latents, torch.full_like(latents, 5.0), torch.tensor([500.0]))
+    assert estimate.unique().tolist() == [expected]
+
+
+@pytest.mark.parametrize("size", [(64, 64), (128, 96)])
+def test_pictures_are_drawn_at_the_times_of_diffusers_flux_pipeline(size):
+    from diffusers import FlowMatchEulerDiscreteScheduler
+    from diffusers.pipelines.flux.pipeline_flux import calculate_shift
+
+    shape = torch.Size([1, 16, *size])
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True)
+    scheduler.set_timesteps(
+        sigmas=even_sigmas(8).tolist(), mu=calculate_shift(num_tokens(shape), 256, 4096, 0.5, 1.15)
+    )
+    torch.testing.assert_close(sigmas_by_size(8, shape) * 1000, scheduler.timesteps)
+
+
+@pytest.mark.parametrize("shift", [1.0, 3.0])
+def test_pictures_are_drawn_at_the_times_of_diffusers_sd3_pipeline(shift):
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
+    scheduler = FlowMatchEulerDiscreteScheduler(shift=shift)
+    scheduler.set_timesteps(8)
+    torch.testing.assert_close(twice_shifted_sigmas(8, shift) * 1000, scheduler.timesteps)

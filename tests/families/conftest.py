@@ -1,32 +1,11 @@
 """The tiny models, loaded once for reading, and the settings that open them."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from safetensors.torch import save_file
-from tiny import make_tiny_file, tiny_tensors
+from tiny import make_tiny_file, settings_for, tiny_tensors
 
 from lora_widgets.families.family import open_family
-
-
-def settings_for(folder, **changes):
-    """Return the settings a family reads."""
-    values = {
-        "model_type": "SDXL" if "sdxl" in folder.name else "SD1.5",
-        "pretrained_model_name_or_path": str(folder),
-        "vae_path": None,
-        "model_config_path": None,
-        "tokenizer_path": None,
-        "no_half_vae": True,
-        "base_weights": "dense",
-        "vae_tiling": False,
-        "zero_terminal_snr": False,
-        "v_parameterization": False,
-        "v_pred_like_loss": 0.0,
-        "max_token_length": 75,
-    }
-    return SimpleNamespace(**({"clip_layers_skipped": 1} | values | changes))
 
 
 @pytest.fixture
@@ -41,6 +20,12 @@ def open_tiny_sdxl(tiny_sdxl):
     return lambda **changes: open_family(settings_for(tiny_sdxl, **changes))
 
 
+@pytest.fixture
+def open_tiny_sd3(tiny_sd3):
+    """Open the tiny SD3 with changed settings."""
+    return lambda **changes: open_family(settings_for(tiny_sd3, **changes))
+
+
 @pytest.fixture(scope="package")
 def sd15(tiny_sd15):
     """Return the tiny model with every part loaded."""
@@ -51,6 +36,24 @@ def sd15(tiny_sd15):
 def sdxl(tiny_sdxl):
     """Return the tiny SDXL with every part loaded."""
     return with_all_parts(open_family(settings_for(tiny_sdxl)))
+
+
+@pytest.fixture(scope="package")
+def sd3(tiny_sd3):
+    """Return the tiny SD3 with every part loaded."""
+    return with_all_parts(open_family(settings_for(tiny_sd3)))
+
+
+@pytest.fixture
+def open_tiny_flux(tiny_flux):
+    """Open the tiny Flux with changed settings."""
+    return lambda **changes: open_family(settings_for(tiny_flux, **changes))
+
+
+@pytest.fixture(scope="package")
+def flux(tiny_flux):
+    """Return the tiny Flux dev with every part loaded."""
+    return with_all_parts(open_family(settings_for(tiny_flux)))
 
 
 def with_all_parts(family):

@@ -1,6 +1,7 @@
 """Against encodings an independent trainer recorded for the model of tests/tiny.py."""
 
 import json
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -10,14 +11,20 @@ from hypothesis import strategies as st
 from transformers import CLIPTokenizer
 
 from lora_widgets.config.captions import TOKENS_PER_WINDOW as WINDOW
+from lora_widgets.demo.paths import model_folder
 from lora_widgets.errors import ModelError
-from lora_widgets.families.clip_text import cut_windows, join_windows, tokenize
+from lora_widgets.families.clip_text import cut_windows, join_windows, tokenize, weighted_tokens
 
 GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "text_encoding.json").read_text(encoding="utf-8"))
 each_case = pytest.mark.parametrize(
     "case", GOLDEN["cases"], ids=lambda case: f"{case['caption'][:10]}-{case['max_token_length']}"
 )
 BEGIN, END = 98, 99
+
+
+@cache
+def read_demo_tokenizer():
+    return CLIPTokenizer.from_pretrained(model_folder() / "tokenizer")
 
 
 def windows_of(case) -> list[list[list[int]]]:
@@ -134,3 +141,54 @@ def test_skipping_more_layers_than_there_are_names_the_setting_and_the_limit(sd1
         ModelError, match=r"`clip_skip` is \d+, but the text encoder has 2 layers.*from 1 to 2"
     ):
         sd15.encode_text(["a cat"], skip=skip)
+
+
+@pytest.fixture
+def sd15_weighing(open_tiny, sd15):
+    """Return the tiny model with its text encoder, reading weights in captions of some length."""
+
+    def weighing(max_tokens):
+        family = open_tiny(max_token_length=max_tokens, weighted_captions=True)
+        family.text_encoder, family.tokenizer = sd15.text_encoder, sd15.tokenizer
+        return family
+
+    return weighing
+
+
+@pytest.mark.parametrize(
+    "case", GOLDEN["weighted"], ids=lambda case: f"{case['caption'][:10]}-{case['max_token_length']}"
+)
+def test_weighted_captions_are_read_as_the_reference_reads_them(sd15_weighing, case):
+    family, recorded = sd15_weighing(case["max_token_length"]), case["encoded"]
+    tokens = weighted_tokens(family.tokenizer, [case["caption"]], max_tokens=case["max_token_length"])
+    assert tokens.ids.tolist() == windows_of(case)
+    weights = [row + [row[-1]] * (length - len(row)) for row, length in case["weights"]]
+    inner = [weight for row in weights for weight in row[1:-1]]
+    assert tokens.weights[0].tolist() == pytest.approx([1.0, *inner, 1.0])
+    with torch.no_grad():
+        hidden = family.encode_text([case["caption"]], skip=1).hidden
+    assert hidden.norm().item() == pytest.approx(recorded["norm"], rel=1e-5)
+    assert hidden.sum().item() == pytest.approx(recorded["sum"], rel=1e-5, abs=1e-3)
+    assert hidden[0, 0, :4].tolist() == pytest.approx(recorded["row0_first4"], rel=1e-5, abs=1e-5)
+    assert hidden[0, -1, -4:].tolist() == pytest.approx(recorded["last4"], rel=1e-5, abs=1e-5)
+
+
+@given(st.text(alphabet="ab, 12é", max_size=200), st.sampled_from([75, 150]))
+def test_a_caption_without_brackets_reads_the_same_with_weights(caption, max_tokens):
+    tokenizer = read_demo_tokenizer()
+    weighted = weighted_tokens(tokenizer, [caption, "a"], max_tokens=max_tokens)
+    assert torch.equal(weighted.ids, tokenize(tokenizer, [caption, "a"], max_tokens=max_tokens))
+    assert (weighted.weights == 1).all()
+
+
+def test_weights_reach_both_encoders_of_sdxl_and_not_the_pooled_text(open_tiny_sdxl, sdxl):
+    weighing = open_tiny_sdxl(weighted_captions=True)
+    for part in ("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"):
+        setattr(weighing, part, getattr(sdxl, part))
+    with torch.no_grad():
+        plain, weighted = sdxl.encode_text(["a cat"], skip=1), weighing.encode_text(["a (cat:1.5)"], skip=1)
+    ratio = weighted.hidden / plain.hidden
+    torch.testing.assert_close(ratio[0, 2], torch.full_like(ratio[0, 2], 1.5))
+    assert torch.equal(weighted.hidden[0, :2], plain.hidden[0, :2])
+    assert torch.equal(weighted.hidden[0, 3:], plain.hidden[0, 3:])
+    assert torch.equal(weighted.pooled, plain.pooled)

@@ -1,9 +1,8 @@
 """What training asks of every family: encode, predict, learn, save, and answer the same from the file."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
+from tiny import settings_for
 
 from lora_widgets.adapters.attach import attach
 from lora_widgets.adapters.keys import read_lora_file
@@ -13,42 +12,33 @@ from lora_widgets.families.family import open_family
 from lora_widgets.training.export import write_weights
 from lora_widgets.training.loss import Draw, diffusion_loss
 
-TINY = {"SD1.5": "tiny_sd15", "SDXL": "tiny_sdxl"}
+TINY = {
+    "tiny_sd15": "SD1.5",
+    "tiny_sdxl": "SDXL",
+    "tiny_flux": "Flux",
+    "tiny_sd3": "SD3",
+    "tiny_sd35": "SD3",
+}
 SIZES = torch.tensor([[64, 64, 0, 0, 64, 64], [300, 200, 0, 10, 64, 64]])
 
 
 def test_every_active_family_is_here():
-    assert set(TINY) == {name for name, row in FAMILIES.items() if row.active}
+    assert set(TINY.values()) == {name for name, row in FAMILIES.items() if row.active}
 
 
 @pytest.fixture(params=TINY)
 def opened(request):
     """Return a family with every part loaded, and its settings."""
-    settings = SimpleNamespace(
-        model_type=request.param,
-        pretrained_model_name_or_path=str(request.getfixturevalue(TINY[request.param])),
-        vae_path=None,
-        model_config_path=None,
-        tokenizer_path=None,
-        no_half_vae=True,
-        base_weights="dense",
-        vae_tiling=False,
-        zero_terminal_snr=False,
-        v_parameterization=False,
-        v_pred_like_loss=0.0,
-        max_token_length=75,
-        clip_layers_skipped=1,
-        network_dim=4,
-        alpha=2.0,
-        network_dropout=0.0,
-        seed=42,
-        trains_unet=True,
-        trains_text_encoder=True,
-    )
+    settings = settings_for(request.getfixturevalue(request.param), t5xxl_max_token_length=16)
     family = open_family(settings)
     for load in (family.load_vae, family.load_text_encoder, family.load_denoiser):
         load("cpu", torch.float32)
     return family, settings
+
+
+def test_the_catalog_knows_what_can_be_trained(opened):
+    family, _ = opened
+    assert family.text_encoders == FAMILIES[family.name].text_encoders
 
 
 def seeded(seed):

@@ -1,8 +1,11 @@
 """The embedding type every family returns."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from lora_widgets.catalog.families import FAMILIES
 from lora_widgets.errors import ModelError
 from lora_widgets.families.family import TextEmbedding
 
@@ -37,6 +40,7 @@ def test_a_detached_embedding_has_no_history():
     assert not TextEmbedding(hidden).detach().hidden.requires_grad
 
 
-def test_a_family_that_is_not_active_is_refused_with_those_that_are(open_tiny):
+def test_a_family_that_is_not_active_is_refused_with_those_that_are(open_tiny, monkeypatch):
+    monkeypatch.setitem(FAMILIES, "Flux", replace(FAMILIES["Flux"], active=False))
     with pytest.raises(ModelError, match=r"`model_type` is Flux.*Set it to SD1\.5"):
         open_tiny(model_type="Flux")

@@ -22,22 +22,37 @@ from lora_widgets.families.parts import empty_model
                 "text_encoder_2": 694_659_840,
             },
         ),
+        (
+            "flux",
+            {
+                "transformer": 11_901_408_320,
+                "vae": 83_819_683,
+                "text_encoder": 123_060_480,
+                "text_encoder_2": 4_762_310_656,
+            },
+        ),
     ],
 )
 def test_the_embedded_configurations_build_models_of_the_real_size(family, published):
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
+    from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTextModelWithProjection
+    from transformers import CLIPTextModel, CLIPTextModelWithProjection, T5EncoderModel
 
     kinds = {
         "unet": UNet2DConditionModel,
         "vae": AutoencoderKL,
         "text_encoder": CLIPTextModel,
-        "text_encoder_2": CLIPTextModelWithProjection,
+        "text_encoder_2": T5EncoderModel if family == "flux" else CLIPTextModelWithProjection,
+        "transformer": FluxTransformer2DModel,
     }
     configs = embedded_configs(family)
     counts = {
-        part: sum(tensor.numel() for tensor in empty_model(kind, configs[part]).parameters())
+        part: sum(
+            tensor.numel()
+            for name, tensor in empty_model(kind, configs[part]).named_parameters()
+            if name != "encoder.embed_tokens.weight"  # the same as "shared.weight"
+        )
         for part, kind in kinds.items()
         if part in configs
     }

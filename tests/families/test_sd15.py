@@ -151,7 +151,7 @@ def test_using_a_part_that_is_not_loaded_is_a_clear_mistake(open_tiny):
 
 def test_a_clip_skip_beyond_the_text_encoder_is_refused_before_loading(open_tiny):
     with pytest.raises(ModelError, match=r"`clip_skip` is 9, but the text encoder has \d+ layers"):
-        open_tiny(clip_layers_skipped=9)
+        open_tiny(clip_skip=9)
 
 
 def test_a_fingerprint_tells_weights_formats_and_vocabularies_apart(open_tiny):

@@ -10,7 +10,7 @@ from lora_widgets.data.tokens import Chip
 from lora_widgets.preview.batches import BucketRow
 from lora_widgets.preview.cards import Shown, card_html, cards_html
 from lora_widgets.preview.chart import batches_text, bucket_chart, plain_name
-from lora_widgets.preview.chips import chips_html
+from lora_widgets.preview.chips import chips_html, tokenizing
 from lora_widgets.preview.dry_run import all_badges, dry_run
 from lora_widgets.preview.report import look_at_all, report_page
 from lora_widgets.preview.small_pictures import Look
@@ -85,6 +85,12 @@ def test_bars_are_as_long_as_their_buckets_are_full():
     assert widths == [100, 20, 5]
     assert "64 × 128 2 pictures → 10 3 batches, the last with 2 of 4" in text_of(chart)
     Reader(chart)
+
+
+def test_tokens_of_clip_say_nothing_where_t5_reads(make_config, tiny_flux):
+    config = make_config(pretrained_model_name_or_path=str(tiny_flux))
+    assert tokenizing(config) is not None
+    assert tokenizing(config.with_changes(model_type="Flux")) is None
 
 
 def test_chips_keep_words_together_and_say_where_the_caption_is_cut():

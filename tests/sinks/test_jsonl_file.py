@@ -25,7 +25,7 @@ EVERY_KIND = [
     PhaseProgress("caching latents", 1, 16),
     Started("zork", "/runs", 100, 10, 10, 0, {"unet": 96}, {"unet": 811008}, "cpu"),
     STEP,
-    SampleReady(3, 1, 0, "a zork, größer", 42, "/runs/sample/1.png"),
+    SampleReady(3, 1, 0, "a zork, größer", 42, "/runs/sample/1.png", 0.5),
     Saved("weights", 3, 1, "/runs/zork.safetensors"),
     Notice("warning", 'quotes " and\nlines'),
     Finished("done", 100, 100, 12.5, ("/runs/a", "/runs/b")),

@@ -39,7 +39,16 @@ def make_config(tiny_sd15, tiny_dataset, tmp_path):
 
 
 @pytest.fixture
-def config_of(make_config, tiny_sdxl):
+def config_of(make_config, tiny_sdxl, tiny_flux, tiny_sd3):
     """Return a function that makes a quick configuration for a family, with changes."""
-    own = {"SD1.5": {}, "SDXL": {"model_type": "SDXL", "pretrained_model_name_or_path": str(tiny_sdxl)}}
-    return lambda family, **changes: make_config(**own[family], **changes)
+    folders = {"SDXL": str(tiny_sdxl), "Flux": str(tiny_flux), "SD3": str(tiny_sd3)}
+
+    def make(family, **changes):
+        own = (
+            {"model_type": family, "pretrained_model_name_or_path": folders[family]}
+            if family in folders
+            else {}
+        )
+        return make_config(**(own | changes))
+
+    return make

@@ -1,11 +1,13 @@
 """Training on base models that are a single file or come from the hub."""
 
 import shutil
+from dataclasses import replace
 
 import pytest
 from safetensors.torch import load_file, save_file
 from tiny import make_tiny_file
 
+from lora_widgets.catalog.families import FAMILIES
 from lora_widgets.errors import ConfigError, ModelError
 from lora_widgets.events import Finished, PhaseProgress, StepDone
 from lora_widgets.families import hub
@@ -60,7 +62,8 @@ def test_a_lora_given_as_base_model_is_refused_before_anything_is_made(make_conf
     assert not (tmp_path / "out").exists()
 
 
-def test_model_types_that_cannot_be_trained_are_refused_first(make_config, single_file):
+def test_model_types_that_cannot_be_trained_are_refused_first(make_config, single_file, monkeypatch):
+    monkeypatch.setitem(FAMILIES, "Flux", replace(FAMILIES["Flux"], active=False))
     with pytest.raises(ConfigError, match="not active yet"):
         list(iter_training(make_config(model_type="Flux", pretrained_model_name_or_path=str(single_file))))
 

@@ -80,6 +80,15 @@ def test_metadata_tells_how_noise_was_drawn_and_weighted(make_config, tmp_path):
     assert {name: metadata[name] for name in told} == told
 
 
+def test_metadata_tells_optimizer_schedule_and_loraplus(make_config, tmp_path):
+    changes = {"optimizer_args": "eps=1e-6", "lr_scheduler": "linear", "loraplus_unet_lr_ratio": 4}
+    list(iter_training(make_config(max_train_steps=1, **changes)))
+    metadata, _ = metadata_of(tmp_path / "out" / "tiny.safetensors")
+    assert metadata["ss_optimizer"] == "torch.optim.AdamW(betas=(0.9, 0.999),eps=1e-06,weight_decay=0.01)"
+    assert metadata["ss_lr_scheduler"] == "linear"
+    assert json.loads(metadata["ss_network_args"]) == {"loraplus_unet_lr_ratio": "4.0"}
+
+
 def test_metadata_tells_no_paths(make_config, tmp_path):
     list(iter_training(make_config()))
     metadata, _ = metadata_of(tmp_path / "out" / "tiny.safetensors")

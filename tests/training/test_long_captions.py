@@ -6,11 +6,11 @@ import torch
 from safetensors import safe_open
 
 from lora_widgets.adapters.attach import attach
+from lora_widgets.config.prompts import Prompt
 from lora_widgets.events import SampleReady, StepDone
 from lora_widgets.families.family import open_family
 from lora_widgets.training.control import Control
 from lora_widgets.training.precision import precision_of
-from lora_widgets.training.prompts import Prompt
 from lora_widgets.training.randomness import generator_for
 from lora_widgets.training.samples import Studio
 from lora_widgets.training.start import iter_training

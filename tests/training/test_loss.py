@@ -8,10 +8,11 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional
 
-from lora_widgets.config.noise import NoiseAndLoss
+from lora_widgets.config.noise import FlowMatching, NoiseAndLoss
 from lora_widgets.data.dataset import Batch
 from lora_widgets.diffusion.ddpm import DiscreteProcess, scaled_linear_betas
-from lora_widgets.diffusion.flow import Density, FlowProcess, SD3Times, clean_weight
+from lora_widgets.diffusion.flow import sigmas_by_size
+from lora_widgets.families.flow_schedule import flux_process, sd3_process
 from lora_widgets.training.loss import (
     EVEN,
     Draw,
@@ -174,8 +175,7 @@ def test_without_weighting_there_are_no_weights():
 
 
 def test_flow_matching_has_plain_noise_and_its_own_weights():
-    sampler = SD3Times(shift=1.0, density=Density("uniform", logit_mean=0.0, logit_std=1.0, mode_scale=1.29))
-    process = FlowProcess(sampler, weight_of=lambda sigmas: clean_weight(sigmas, "uniform"))
+    process = sd3_process(FlowMatching(), shift=3.0)
     settings = NoiseAndLoss(noise_offset=0.1, multinoise=True, debiased_estimation_loss=True)
     drawn = draw_noise(
         torch.zeros(3, 16, 8, 8), process, settings, generator=torch.Generator().manual_seed(4)
@@ -186,13 +186,12 @@ def test_flow_matching_has_plain_noise_and_its_own_weights():
 
 
 def test_flow_matching_learns_velocity():
-    sampler = SD3Times(shift=1.0, density=Density("uniform", logit_mean=0.0, logit_std=1.0, mode_scale=1.29))
     clean, noise = torch.randn(2, 3, 4, 8, 8, generator=torch.Generator().manual_seed(1))
     result = diffusion_loss(
         clean,
         Draw(noise, noise, torch.tensor([100.0, 500.0, 900.0])),
         lambda noisy, times: noise - clean + 2,
-        process=FlowProcess(sampler, weight_of=None),
+        process=flux_process(FlowMatching(), timetable=sigmas_by_size),
         settings=PLAIN,
     )
     assert result.item() == pytest.approx(4, rel=1e-5)

@@ -1,22 +1,24 @@
-"""Samples are what diffusers draws from the saved file; prompts are read as the reference reads them."""
+"""Samples are what diffusers draws from the saved file."""
 
-import json
 from pathlib import Path
 
 import pytest
 import torch
-from diffusers import StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers import FluxPipeline, StableDiffusionPipeline, StableDiffusionXLPipeline
+from diffusers.loaders.lora_conversion_utils import _convert_kohya_flux_lora_to_diffusers
 from known_faults import no_lora_for_clip
 
 from lora_widgets.adapters.attach import attach
 from lora_widgets.adapters.keys import read_lora_file
 from lora_widgets.catalog.samplers import SAMPLERS
+from lora_widgets.config.prompts import Prompt
+from lora_widgets.demo.config import demo_config
+from lora_widgets.demo.paths import DEMO, model_folder
 from lora_widgets.diffusion.ddpm import DiscreteProcess, scaled_linear_betas, zero_terminal
 from lora_widgets.errors import ConfigError
 from lora_widgets.families.family import open_family
 from lora_widgets.training.control import Control
 from lora_widgets.training.precision import precision_of
-from lora_widgets.training.prompts import Prompt, parse_line, read_prompts
 from lora_widgets.training.randomness import generator_for
 from lora_widgets.training.samples import Guidance, Studio, new_scheduler, sample_latents
 from lora_widgets.training.start import iter_training
@@ -40,7 +42,9 @@ def ours(config, file, prompt):
     adapter = attach(family, config, generator=generator_for(0, "adapter"))
     adapter.load_tensors(read_lora_file(file)[0], source=str(file))
     text = LiveText(family, precision, skip=1, trains=False)
-    studio = Studio(family, adapter, precision, text.one, (prompt,), "euler", 0, Path(), "x", Control())
+    studio = Studio(
+        family, adapter, precision, text.one, (prompt,), prompt.sampler, 0, Path(), "x", Control()
+    )
     adapter.mode(training=False)
     with torch.no_grad():
         latents = studio._sample(prompt, torch.Generator().manual_seed(SEED))
@@ -48,14 +52,23 @@ def ours(config, file, prompt):
 
 
 def theirs(config, file, prompt, process, *, lora):
-    """Draw with diffusers' pipeline; ``lora`` says whether it loads the file."""
+    """Draw with diffusers' pipeline; ``lora`` says whether it loads the file, or adds it to the weights."""
     folder = config.pretrained_model_name_or_path
-    pipeline = PIPELINES[config.model_type].from_pretrained(folder)
+    pipeline = PIPELINES[config.model_type].from_pretrained(
+        model_folder() if folder == DEMO else folder, torch_dtype=torch.float32
+    )
     pipeline.set_progress_bar_config(disable=True)
-    pipeline.scheduler = new_scheduler("euler", process)
+    pipeline.scheduler = new_scheduler(prompt.sampler, process)
     if lora:
         pipeline.load_lora_weights(str(file.parent), weight_name=file.name)
-    shape = (1, 4, prompt.height // pipeline.vae_scale_factor, prompt.width // pipeline.vae_scale_factor)
+    if lora == "fused":
+        pipeline.fuse_lora()
+    shape = (
+        1,
+        pipeline.unet.config.in_channels,
+        prompt.height // pipeline.vae_scale_factor,
+        prompt.width // pipeline.vae_scale_factor,
+    )
     return pipeline(
         prompt.text,
         negative_prompt=prompt.negative,
@@ -68,18 +81,87 @@ def theirs(config, file, prompt, process, *, lora):
     ).images[0]
 
 
+def theirs_of_flux(config, file, prompt, *, lora):
+    """Draw with diffusers' pipeline of Flux; the negative prompt is followed by running the model twice."""
+    pipeline = FluxPipeline.from_pretrained(config.pretrained_model_name_or_path)
+    pipeline.set_progress_bar_config(disable=True)
+    if lora:
+        pipeline.load_lora_weights(in_diffusers_names(read_lora_file(file)[0]))
+    shape = (1, 16, prompt.height // 8, prompt.width // 8)
+    noise = torch.randn(shape, generator=torch.Generator().manual_seed(SEED))
+    return pipeline(
+        prompt.text,
+        negative_prompt=prompt.negative,
+        num_inference_steps=prompt.steps,
+        guidance_scale=prompt.guidance,
+        true_cfg_scale=prompt.scale,
+        height=prompt.height,
+        width=prompt.width,
+        latents=FluxPipeline._pack_latents(noise, *shape),
+        max_sequence_length=config.t5xxl_max_token_length,
+        output_type="pt",
+    ).images[0]
+
+
+def in_diffusers_names(tensors):
+    """Convert as diffusers does, but for ``linear1``: it knows the width of the real model only."""
+    stacked = {name: tensor for name, tensor in tensors.items() if "_linear1." in name}
+    found = _convert_kohya_flux_lora_to_diffusers({k: t for k, t in tensors.items() if k not in stacked})
+    for key in [key for key in stacked if key.endswith("lora_down.weight")]:
+        name = key.removesuffix(".lora_down.weight")
+        down, up = stacked[key], stacked[f"{name}.lora_up.weight"]
+        scale, width = stacked[f"{name}.alpha"] / len(down), len(up) // 7
+        block = f"transformer.single_transformer_blocks.{name.split('_')[4]}"
+        parts = ("attn.to_q", "attn.to_k", "attn.to_v", "proj_mlp")
+        for part, rows in zip(parts, up.split([width, width, width, 4 * width]), strict=True):
+            found |= {
+                f"{block}.{part}.lora_A.weight": down * scale,
+                f"{block}.{part}.lora_B.weight": rows.contiguous(),
+            }
+    return found
+
+
+@pytest.mark.parametrize("scale", [1.0, 2.0])
+@pytest.mark.filterwarnings("ignore")
+def test_diffusers_draws_the_same_picture_of_flux_from_the_saved_file(config_of, scale):
+    config = config_of("Flux", resolution=128, max_bucket_reso=128, t5xxl_max_token_length=32)
+    file = strong(config)
+    prompt = Prompt("a thing, red dot", 96, 64, negative="blue", steps=8, scale=scale, guidance=2.0)
+    picture, _ = ours(config, file, prompt)
+    with_lora = theirs_of_flux(config, file, prompt, lora=True)
+    without = theirs_of_flux(config, file, prompt, lora=False)
+    assert (picture - with_lora).abs().max() < 1e-3
+    assert (picture - without).abs().max() > 1e-2
+
+
 @no_lora_for_clip
 @pytest.mark.parametrize("family", PIPELINES)
 @pytest.mark.filterwarnings("ignore")  # diffusers and peft warn about their own futures while loading
 def test_diffusers_draws_the_same_picture_from_the_saved_file(config_of, family):
     config = config_of(family)
     file = strong(config)
-    prompt = Prompt("a thing, red dot", 64, 64, negative="blue", steps=8, scale=2.0)
+    prompt = Prompt("a thing, red dot", 64, 64, negative="blue", steps=8, scale=2.0, sampler="euler")
     picture, family = ours(config, file, prompt)
     with_lora = theirs(config, file, prompt, family.process, lora=True)
     without = theirs(config, file, prompt, family.process, lora=False)
     assert (picture - with_lora).abs().max() < 1e-3
     assert (picture - without).abs().max() > 1e-2
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_a_trained_model_draws_what_diffusers_draws_as_closely_as_diffusers_draws_it_twice(tmp_path):
+    config = demo_config(output_dir=str(tmp_path / "demo"), max_train_steps=120, sample_every_n_steps=0)
+    list(iter_training(config))
+    file = Path(config.output_dir) / f"{config.file_stem}.safetensors"
+    text = "a big zibbo creature in the middle, white background"
+    prompt = Prompt(text, 64, 64, negative="star", steps=20, scale=3.0, sampler="ddim")
+    picture, family = ours(config, file, prompt)
+    loaded, fused = (theirs(config, file, prompt, family.process, lora=how) for how in (True, "fused"))
+    without = theirs(config, file, prompt, family.process, lora=False)
+    between = (loaded - fused).abs().max().item()
+    assert (picture.clamp(0, 1) - loaded).abs().max() <= max(between, 1e-5)
+    assert (loaded - without).abs().max() > 0.1
 
 
 @pytest.mark.filterwarnings("ignore")  # diffusers corrects a combination of its own defaults aloud
@@ -108,38 +190,6 @@ def test_samplers_start_from_pure_noise_where_training_ends_with_it(name):
     )
     assert scheduler.timesteps[0] == 999
     assert (drawn - clean).abs().max() < 0.2
-
-
-GOLDEN = json.loads((Path(__file__).parents[1] / "golden" / "prompt_lines.json").read_text(encoding="utf-8"))
-
-
-@pytest.mark.parametrize("case", GOLDEN["cases"], ids=lambda case: case["line"][:40])
-def test_prompt_lines_mean_what_they_mean_to_the_reference(case):
-    prompt = parse_line(case["line"], Prompt("", 512, 512))
-    for name, value in case["expected"].items():
-        assert getattr(prompt, name) == value
-
-
-def test_a_prompt_that_looks_like_an_option_stays_a_prompt():
-    prompt = parse_line("w 512 high tower --h 128", Prompt("", 64, 64))
-    assert (prompt.text, prompt.width, prompt.height) == ("w 512 high tower", 64, 128)
-
-
-def test_prompts_come_from_lines_or_a_file(tmp_path):
-    file = tmp_path / "prompts.txt"
-    file.write_text("# mine\n\na cat --w 128\na dog\n", encoding="utf-8")
-    assert [p.text for p in read_prompts(str(file), size=(64, 64))] == ["a cat", "a dog"]
-    assert [p.text for p in read_prompts("a cat\n# no\na dog", size=(64, 64))] == ["a cat", "a dog"]
-
-
-def test_a_missing_prompt_file_and_other_formats_are_named(tmp_path):
-    with pytest.raises(ConfigError, match=r"`sample_prompts` is .*gone\.txt.*cannot be read"):
-        read_prompts(str(tmp_path / "gone.txt"), size=(64, 64))
-    with pytest.raises(ConfigError, match=r"prompts\.toml.*reads \.txt files"):
-        read_prompts("prompts.toml", size=(64, 64))
-    (tmp_path / "latin.txt").write_bytes("é".encode("latin-1"))
-    with pytest.raises(ConfigError, match="not UTF-8"):
-        read_prompts(str(tmp_path / "latin.txt"), size=(64, 64))
 
 
 def test_samples_without_prompts_are_refused_before_loading(make_config):

@@ -58,7 +58,7 @@ def test_a_run_that_stopped_goes_on_exactly(config_of, tmp_path):
 def test_both_text_encoders_learn_at_their_one_rate_and_are_in_the_file(config_of, tmp_path):
     events = run(config_of("SDXL", unet_lr=1e-4, text_encoder_lr=5e-5, max_train_steps=2))
     rates = [event.learning_rates for event in events if isinstance(event, StepDone)]
-    assert rates[0] == {"unet": 1e-4, "text_encoder": 5e-5}
+    assert rates[0] == {"unet": 1e-4, "text_encoder_1": 5e-5, "text_encoder_2": 5e-5}
     with safe_open(tmp_path / "out" / "tiny.safetensors", "pt") as file:
         metadata, names = file.metadata(), set(file.keys())
         for prefix in ("lora_te1_text_model_encoder_layers_0", "lora_te2_text_model_encoder_layers_0"):
@@ -68,6 +68,23 @@ def test_both_text_encoders_learn_at_their_one_rate_and_are_in_the_file(config_o
     assert metadata["modelspec.architecture"] == "stable-diffusion-xl-v1-base/lora"
     assert metadata["ss_clip_skip"] == "None"
     assert metadata["ss_text_encoder_lr"] == "5e-05"
+
+
+def test_a_text_encoder_with_rate_0_is_neither_trained_nor_in_the_file(config_of, tmp_path):
+    config = config_of("SDXL", text_encoder_lr=5e-5, text_encoder_1_lr=0, text_encoder_2_lr=2e-5)
+    events = run(config.with_changes(max_train_steps=2, lr_scheduler="constant"))
+    rates = [event.learning_rates for event in events if isinstance(event, StepDone)]
+    assert rates == [{"unet": 5e-4, "text_encoder_2": 2e-5}] * 2
+    with safe_open(tmp_path / "out" / "tiny.safetensors", "pt") as file:
+        prefixes = {name.partition("_text_model_")[0] for name in file.keys() if "_te" in name}  # noqa: SIM118
+        assert file.metadata()["ss_text_encoder_lr"] == "[0.0, 2e-05]"
+    assert prefixes == {"lora_te2"}
+
+
+def test_text_encoders_learn_at_rates_of_their_own(config_of):
+    config = config_of("SDXL", text_encoder_lr=5e-5, text_encoder_1_lr=1e-5, max_train_steps=1)
+    (step,) = [event for event in run(config) if isinstance(event, StepDone)]
+    assert step.learning_rates == {"unet": 5e-4, "text_encoder_1": 1e-5, "text_encoder_2": 5e-5}
 
 
 def test_the_sizes_of_pictures_reach_the_unet(config_of, monkeypatch):

@@ -24,7 +24,7 @@ def sample(tmp_path):
     def make(step, index=0, *, prompt="a zork", size=64):
         path = tmp_path / f"{step}-{index}.png"
         draw_sample(path, sharpness=0.5, size=size)
-        return SampleReady(step, 1, index, prompt, 7, str(path))
+        return SampleReady(step, 1, index, prompt, 7, str(path), 1.5)
 
     return make
 

@@ -126,4 +126,4 @@ class FakeRun:
             self.listener(PhaseProgress("drawing samples", index, len(PROMPTS)))
             path = self.folder / "sample" / f"{step:06d}_{index}.png"
             draw_sample(path, sharpness=step / self.steps, size=self.size)
-            self.listener(SampleReady(step, step // 75, index, prompt, 42 + index, str(path)))
+            self.listener(SampleReady(step, step // 75, index, prompt, 42 + index, str(path), 0.5))

@@ -156,6 +156,12 @@ def test_conditional_settings_appear_at_once(form):
     widget_of(form, "Model type").value = "Flux"
     refresh(form)
     assert "lw-hide" not in widget._dom_classes
+    assert not widget.disabled
+
+
+def test_a_setting_that_does_not_act_yet_says_so_and_cannot_be_changed(form):
+    spec = next(s for s in SPECS if s.not_yet and s.only_when is None and "&" not in s.label)
+    widget = widget_of(form, spec.label)
     assert "not active yet" in widget.description
     assert widget.disabled
 

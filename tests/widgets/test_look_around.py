@@ -54,6 +54,16 @@ def test_the_pictures_are_counted_as_training_counts_them(values, pictures):
     assert seen.repeats == (2,)
 
 
+def test_a_file_of_prompts_is_looked_into_until_it_is_another(values, tmp_path):
+    file = tmp_path / "prompts.toml"
+    file.write_text('[prompt]\n[[prompt.subset]]\nprompt = "a cat"\nwidht = 5', encoding="utf-8")
+    seen = look(values | {"sample_prompts": str(file)})
+    (error,) = check(values | {"sample_prompts": str(file)}, seen.facts).errors
+    assert "`widht` is no key of a prompt. Did you mean `width`?" in error.message
+    assert seen.still_true(["sample_prompts"]).facts.prompt_file is None
+    assert look(values).facts.prompt_file is None
+
+
 def test_pictures_are_counted_before_the_base_model_is_chosen(values, pictures):
     values |= {"train_data_dir": str(pictures), "pretrained_model_name_or_path": ""}
     assert look(values).facts.dataset.images == 3

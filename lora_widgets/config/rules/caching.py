@@ -1,6 +1,7 @@
 """Rules about what is encoded once and kept."""
 
 from lora_widgets.catalog.families import FAMILIES
+from lora_widgets.config.rates import without_text_encoders
 from lora_widgets.config.rules.rule import Advice, Fix, Severity, Situation, change, rule
 from lora_widgets.config.training_config import TrainingConfig
 
@@ -34,7 +35,7 @@ def text_cache_and_training(now: Situation) -> Advice | None:
     return Advice(
         "Cannot cache Text Encoder while training it (set Text LR to 0)",
         "Set `text_encoder_lr` to 0, or turn `cache_text_encoder_outputs` off.",
-        change(text_encoder_lr=0.0),
+        change(**without_text_encoders(now.config)),
         (_no_text_cache(now.config),),
     )
 

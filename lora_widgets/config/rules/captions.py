@@ -9,6 +9,10 @@ def _tags_move(now: Situation) -> bool:
     return now.config.shuffle_caption or now.config.caption_tag_dropout_rate > 0
 
 
+def _reads_with_t5(now: Situation) -> bool:
+    return FAMILIES[now.config.model_type].predicts == "velocity"
+
+
 @rule(Severity.WARNING, "shuffle_caption", "train_data_dir")
 def shuffled_sentences(now: Situation) -> Advice | None:
     """Sentences are not lists of tags."""
@@ -26,7 +30,7 @@ def shuffled_sentences(now: Situation) -> Advice | None:
 @rule(Severity.WARNING, "shuffle_caption", "model_type")
 def shuffled_for_a_reader_of_sentences(now: Situation) -> Advice | None:
     """T5 reads sentences."""
-    if not now.config.shuffle_caption or FAMILIES[now.config.model_type].predicts != "velocity":
+    if not now.config.shuffle_caption or not _reads_with_t5(now):
         return None
     return Advice(
         f"`shuffle_caption` is on, but {now.config.model_type} was trained with sentences.",
@@ -116,11 +120,36 @@ def all_tags_dropped(now: Situation) -> Advice | None:
     )
 
 
+@rule(Severity.ERROR, "weighted_captions", "model_type")
+def weights_of_flow_model(now: Situation) -> Advice | None:
+    """Flux and SD3 were not made to be led by scaled states."""
+    config = now.config
+    if not config.weighted_captions or FAMILIES[config.model_type].predicts != "velocity":
+        return None
+    return Advice(
+        f"`weighted_captions` is on, but {config.model_type} knows no weights of words: they are for SD1.5 "
+        "and SDXL.",
+        "Turn `weighted_captions` off.",
+        change(weighted_captions=False),
+    )
+
+
+@rule(Severity.NOTE, "weighted_captions", "shuffle_caption", "caption_tag_dropout_rate")
+def weights_and_moving_tags(now: Situation) -> Advice | None:
+    """Tags move one by one, and brackets with them."""
+    if not (now.config.weighted_captions and _tags_move(now)):
+        return None
+    return Advice(
+        "`weighted_captions` is on, but tags move or drop: brackets around several tags come apart.",
+        "Give each tag brackets of its own, as in (red:1.2), (cat:1.2).",
+    )
+
+
 @rule(Severity.WARNING, "max_token_length")
 def captions_cut(now: Situation) -> Advice | None:
     """What is cut off is never learned."""
     limit = now.config.max_token_length
-    known = now.facts.dataset.long_captions if now.facts.dataset else ()
+    known = now.facts.dataset.long_captions if now.facts.dataset and not _reads_with_t5(now) else ()
     cut = [caption for caption in known if caption.tokens > limit]
     if not cut:
         return None

@@ -1,38 +1,78 @@
 """Rules about rates, warm-up and schedule."""
 
+import math
+
 from lora_widgets.catalog.lr_schedules import LR_SCHEDULES, POLYNOMIAL_END_RATE, step_rules
-from lora_widgets.catalog.optimizers import OPTIMIZERS
+from lora_widgets.config.names import did_you_mean
+from lora_widgets.config.rates import base_rates, common_text_rate_is_unused
 from lora_widgets.config.rules.rule import Advice, Severity, Situation, change, rule
 from lora_widgets.config.setup import DEMO
+from lora_widgets.config.training_config import TrainingConfig
 
-_HIGH_RATE = 1e-3
+_OWN_RATES = {"(IA)³": (5e-3, 1e-2), "Native Fine-Tuning": (1e-6, 1e-5)}
+"""What is usual for adapter types that want other rates than LoRA."""
+
 _WAVES = ("cosine_with_min_lr", "cosine_warmup_with_min_lr")
-_REX_NUMBERS = {"gamma": (0.0, 1.0), "d": (0.0, 1.0), "min_lr": (0.0, 1.0)}
+_SWINGING = (*_WAVES, "warmup_stable_decay")
+_NUMBERS = {"gamma": (0.0, 1.0), "d": (0.0, 1.0), "min_lr": (0.0, 1.0), "warmup_lr_rate": (0.0, 1.0)}
+_USUAL = {"gamma": "gamma=0.9", "d": "d=0.9", "min_lr": "min_lr=1e-6", "warmup_lr_rate": "warmup_lr_rate=0.1"}
 
 
 @rule(Severity.ERROR, "unet_lr", "text_encoder_lr")
 def nothing_is_trained(now: Situation) -> Advice | None:
-    """Both rates at 0 leave no adapter."""
-    if now.config.trains_unet or now.config.trains_text_encoder:
+    """Rates of 0 everywhere leave no adapter."""
+    if now.config.trained_components:
         return None
     return Advice(
-        "`unet_lr` and `text_encoder_lr` are both 0: nothing would be trained.",
+        "`unet_lr` and the rates of the text encoders are all 0: nothing would be trained.",
         "Set at least `unet_lr` above 0; 1e-4 to 5e-4 is usual.",
         change(unet_lr=5e-4),
     )
 
 
-@rule(Severity.WARNING, "unet_lr", "text_encoder_lr")
-def high_rate(now: Situation) -> Advice | None:
-    """Rates above 1e-3 usually destroy the model."""
-    highest = max(now.config.unet_lr, now.config.text_encoder_lr)
-    # The small model that comes with the package stands, and wants, higher rates.
-    is_demo = now.config.pretrained_model_name_or_path == DEMO
-    if highest <= _HIGH_RATE or is_demo or OPTIMIZERS[now.config.optimizer_type].adaptive:
+@rule(Severity.NOTE, "text_encoder_lr", "text_encoder_1_lr", "text_encoder_2_lr")
+def common_rate_unused(now: Situation) -> Advice | None:
+    """Where each text encoder has a rate of its own, none is left for the common one."""
+    rate = now.config.text_encoder_lr
+    is_usual = rate == TrainingConfig.model_fields["text_encoder_lr"].default
+    if is_usual or not common_text_rate_is_unused(now.config):
         return None
     return Advice(
-        f"A learning rate is {highest:g}, which is very high: pictures usually fall apart.",
-        "Use 1e-4 to 5e-4 for `unet_lr`, and at most that for `text_encoder_lr`.",
+        f"`text_encoder_lr` is {rate:g}, but every text encoder has a rate of its own: it has no effect."
+    )
+
+
+@rule(Severity.WARNING, "unet_lr", "text_encoder_lr", "optimizer_type")
+def high_rate(now: Situation) -> Advice | None:
+    """Rates above twice what is usual for the optimizer usually destroy the model."""
+    config, (low, high) = now.config, now.config.optimizer.usual
+    highest = max(base_rates(config).values(), default=0.0)
+    # The small model that comes with the package stands, and wants, higher rates.
+    is_demo = config.pretrained_model_name_or_path == DEMO
+    if highest <= 2 * high or is_demo or config.steps_itself or config.lora_type in _OWN_RATES:
+        return None
+    usual = _in_words(high) if low == high else f"{_in_words(low)} to {_in_words(high)}"
+    return Advice(
+        f"A learning rate is {highest:g}, which is very high for {config.optimizer_type}: pictures usually "
+        "fall apart.",
+        f"Use {usual} for `unet_lr`, and at most that for `text_encoder_lr`.",
+    )
+
+
+@rule(Severity.WARNING, "unet_lr", "lora_type")
+def rate_for_the_type(now: Situation) -> Advice | None:
+    """Some adapter types want other rates than LoRA: factors higher ones, the model's own weights lower."""
+    config = now.config
+    low, high = _OWN_RATES.get(config.lora_type, (0.0, math.inf))
+    if config.optimizer.adaptive or config.steps_itself or not config.trains_unet:
+        return None
+    if low / 5 <= config.unet_lr <= 5 * high:
+        return None
+    wrong = "low" if config.unet_lr < low else "high"
+    return Advice(
+        f"`unet_lr` is {config.unet_lr:g}, which is too {wrong} for {config.lora_type}.",
+        f"Use {_in_words(low)} to {_in_words(high)}.",
+        change(unet_lr=low),
     )
 
 
@@ -108,7 +148,7 @@ def short_cycles(now: Situation) -> Advice | None:
 def rate_swings(now: Situation) -> Advice | None:
     """With a lowest rate, the cosine swings up again after each half wave."""
     config = now.config
-    if config.lr_scheduler not in _WAVES or config.lr_scheduler_number == 1:
+    if config.lr_scheduler not in _SWINGING or config.lr_scheduler_number == 1:
         return None
     return Advice(
         f"The rate swings down and up in {config.lr_scheduler_number} half waves.",
@@ -121,7 +161,7 @@ def rate_swings(now: Situation) -> Advice | None:
 def polynomial_below_its_end(now: Situation) -> Advice | None:
     """The polynomial schedule ends at 1e-7 and cannot begin below."""
     config = now.config
-    rates = [rate for rate in (config.unet_lr, config.text_encoder_lr) if 0 < rate <= POLYNOMIAL_END_RATE]
+    rates = [rate for rate in base_rates(config).values() if rate <= POLYNOMIAL_END_RATE]
     if config.lr_scheduler != "polynomial" or not rates:
         return None
     return Advice(
@@ -179,17 +219,34 @@ def schedule_arguments_wrong(now: Situation) -> Advice | None:
     name, args = now.config.lr_scheduler, now.config.lr_scheduler_arguments
     if name == "piecewise_constant":
         return _step_rules_advice(args.get("step_rules"))
-    if name not in ("rex", "cosine_annealing"):
-        return None
-    for key, (low, high) in _REX_NUMBERS.items():
-        value = args.get(key, high)
+    for key, (low, high) in _NUMBERS.items():
+        value = args.get(key, high) if key in LR_SCHEDULES[name].arguments else high
         if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
             return Advice(
                 f"`lr_scheduler_args` sets {key} to {value}, but it must be a number from {low:g} to "
                 f"{high:g}.",
-                "Usual are gamma=0.9, d=0.9 and min_lr=1e-6.",
+                f"Usual is {_USUAL[key]}.",
             )
     return None
+
+
+@rule(Severity.ERROR, "lr_scheduler_args", "lr_scheduler")
+def unknown_schedule_argument(now: Situation) -> Advice | None:
+    """A misspelt argument of the schedule would act on nothing."""
+    known = LR_SCHEDULES[now.config.lr_scheduler].arguments
+    unknown = next((name for name in now.config.lr_scheduler_arguments if name not in known), None)
+    if not known or unknown is None:  # a schedule without arguments is told of elsewhere
+        return None
+    return Advice(
+        f"The schedule {now.config.lr_scheduler} has no argument {unknown[:80]!r}."
+        f"{did_you_mean(unknown, known)}",
+        f"It knows: {', '.join(sorted(known))}.",
+    )
+
+
+def _in_words(rate: float) -> str:
+    """Write a rate as people do: 5e-4."""
+    return f"{rate:g}" if rate >= 0.01 else f"{rate:.0e}".replace("e-0", "e-")
 
 
 def _step_rules_advice(rules: object) -> Advice | None:

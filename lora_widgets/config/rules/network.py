@@ -1,6 +1,5 @@
-"""Rules about the structure of the adapter and where it begins."""
+"""Rules about the size of the adapter and where it begins."""
 
-from lora_widgets.catalog.lora_types import LORA_TYPES
 from lora_widgets.config.rules.rule import Advice, Severity, Situation, change, rule
 
 _LORA_FILES = (".safetensors", ".pt", ".ckpt")
@@ -9,7 +8,7 @@ _LORA_FILES = (".safetensors", ".pt", ".ckpt")
 @rule(Severity.NOTE, "network_dim")
 def high_rank(now: Situation) -> Advice | None:
     """Ranks above 128 are rarely of use."""
-    if now.config.network_dim <= 128:
+    if now.config.network_dim <= 128 or not now.type_reads("network_dim"):
         return None
     return Advice(
         f"`network_dim` is {now.config.network_dim}, a very high rank: the file grows, the pictures "
@@ -22,7 +21,7 @@ def high_rank(now: Situation) -> Advice | None:
 def alpha_above_rank(now: Situation) -> Advice | None:
     """Alpha above the rank acts as a higher learning rate."""
     config = now.config
-    if config.alpha <= config.network_dim or "network_alpha" not in LORA_TYPES[config.lora_type].reads:
+    if config.alpha <= config.network_dim or not now.type_reads("network_alpha"):
         return None
     return Advice(
         f"`network_alpha` is {config.alpha:g} with `network_dim` {config.network_dim}: this multiplies "
@@ -30,6 +29,38 @@ def alpha_above_rank(now: Situation) -> Advice | None:
         f"learned by {config.alpha / config.network_dim:.3g}, like a higher learning rate.",
         "Use at most `network_dim`; half of it is usual.",
         change(network_alpha=config.network_dim / 2),
+    )
+
+
+@rule(Severity.WARNING, "conv_alpha", "conv_dim")
+def conv_alpha_above_rank(now: Situation) -> Advice | None:
+    """Alpha above the rank acts as a higher learning rate, for convolutions too."""
+    config = now.config
+    if (
+        not config.conv_dim
+        or config.alpha_of_convolutions <= config.conv_dim
+        or not now.type_reads("conv_alpha")
+    ):
+        return None
+    times = config.alpha_of_convolutions / config.conv_dim
+    return Advice(
+        f"`conv_alpha` is {config.conv_alpha:g} with `conv_dim` {config.conv_dim}: this multiplies what "
+        f"convolutions learn by {times:.3g}, like a higher learning rate.",
+        "Use at most `conv_dim`; half of it is usual.",
+        change(conv_alpha=config.conv_dim / 2),
+    )
+
+
+@rule(Severity.WARNING, "conv_dim")
+def high_conv_rank(now: Situation) -> Advice | None:
+    """Convolutions of a high rank are large."""
+    if now.config.conv_dim <= 512 or not now.type_reads("conv_dim") or not now.has_convolutions:
+        return None
+    return Advice(
+        f"`conv_dim` is {now.config.conv_dim}: convolutions of such a rank take more memory than the layers "
+        "they adapt.",
+        "4 to 64 is usual.",
+        change(conv_dim=32),
     )
 
 

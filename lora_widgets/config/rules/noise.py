@@ -8,7 +8,7 @@ from lora_widgets.config.rules.rule import Advice, Severity, Situation, change, 
 def low_snr_gamma(now: Situation) -> Advice | None:
     """A cap below 1 weights nearly every step down."""
     gamma = now.config.snr_gamma
-    if gamma is None or gamma >= 1:
+    if gamma is None or gamma >= 1 or _is_flow(now):
         return None
     return Advice(
         f"`min_snr_gamma` is {gamma:g}: nearly all steps of noise then count for little.",
@@ -20,7 +20,7 @@ def low_snr_gamma(now: Situation) -> Advice | None:
 @rule(Severity.WARNING, "zero_terminal_snr", "v_parameterization")
 def zero_terminal_for_noise_models(now: Situation) -> Advice | None:
     """With noise prediction, a last step without any picture teaches nothing."""
-    if not now.config.zero_terminal_snr or now.config.v_parameterization:
+    if not now.config.zero_terminal_snr or now.config.v_parameterization or _is_flow(now):
         return None
     return Advice(
         "`zero_terminal_snr` is only for base models that predict v and were trained so; others cannot learn "
@@ -59,7 +59,8 @@ def v_of_flow_models(now: Situation) -> Advice | None:
 @rule(Severity.ERROR, "scale_v_pred_loss_like_noise_pred", "v_parameterization")
 def scaled_v_without_v(now: Situation) -> Advice | None:
     """There is no v loss to scale."""
-    if not now.config.scale_v_pred_loss_like_noise_pred or now.config.v_parameterization:
+    config = now.config
+    if not config.scale_v_pred_loss_like_noise_pred or config.v_parameterization or _is_flow(now):
         return None
     return Advice(
         "`scale_v_pred_loss_like_noise_pred` is on, but it only makes sense where v is predicted, and "
@@ -73,7 +74,7 @@ def scaled_v_without_v(now: Situation) -> Advice | None:
 @rule(Severity.ERROR, "v_pred_like_loss", "v_parameterization")
 def v_like_with_v(now: Situation) -> Advice | None:
     """The loss is a v loss already."""
-    if not (now.config.v_pred_like_loss > 0 and now.config.v_parameterization):
+    if not (now.config.v_pred_like_loss > 0 and now.config.v_parameterization) or _is_flow(now):
         return None
     return Advice(
         f"`v_pred_like_loss` is {now.config.v_pred_like_loss:g}, but it is for noise prediction, and "
@@ -86,7 +87,7 @@ def v_like_with_v(now: Situation) -> Advice | None:
 @rule(Severity.WARNING, "debiased_estimation_loss", "min_snr_gamma_enabled")
 def two_weightings(now: Situation) -> Advice | None:
     """Both weight nearly clean pictures down, and the weights multiply."""
-    if not (now.config.debiased_estimation_loss and now.config.min_snr_gamma_enabled):
+    if not (now.config.debiased_estimation_loss and now.config.min_snr_gamma_enabled) or _is_flow(now):
         return None
     return Advice(
         "`debiased_estimation_loss` and `min_snr_gamma_enabled` both act: their weights multiply, so that "
@@ -101,7 +102,7 @@ def two_weightings(now: Situation) -> Advice | None:
 def timesteps_reversed(now: Situation) -> Advice | None:
     """The first step comes after the end."""
     first, end = now.config.min_timestep, now.config.max_timestep
-    if first <= end:
+    if first <= end or now.config.model_type == "Flux":
         return None
     return Advice(
         f"`min_timestep` is {first}, which is above `max_timestep`, {end}: no step of noise is left to "
@@ -115,7 +116,7 @@ def timesteps_reversed(now: Situation) -> Advice | None:
 @rule(Severity.NOTE, "min_timestep", "max_timestep")
 def one_timestep(now: Situation) -> Advice | None:
     """The ends are the same."""
-    if now.config.min_timestep != now.config.max_timestep:
+    if now.config.min_timestep != now.config.max_timestep or now.config.model_type == "Flux":
         return None
     return Advice(
         f"`min_timestep` and `max_timestep` are both {now.config.min_timestep}: this is the only step of "
@@ -144,7 +145,7 @@ def not_for_flow_models(now: Situation) -> Advice | None:
 @rule(Severity.WARNING, "adaptive_noise_scale", "noise_offset")
 def adaptive_without_offset(now: Situation) -> Advice | None:
     """The adaptive part only enlarges an offset."""
-    if now.config.adaptive_noise_scale == 0 or now.config.noise_offset > 0:
+    if now.config.adaptive_noise_scale == 0 or now.config.noise_offset > 0 or _is_flow(now):
         return None
     return Advice(
         f"`adaptive_noise_scale` is {now.config.adaptive_noise_scale:g}, but `noise_offset` is 0: it has "
@@ -158,7 +159,7 @@ def adaptive_without_offset(now: Situation) -> Advice | None:
 def strong_perturbation(now: Situation) -> Advice | None:
     """Much extra noise blurs."""
     gamma = now.config.ip_gamma
-    if gamma is None or gamma <= 0.3:
+    if gamma is None or gamma <= 0.3 or now.config.model_type == "SD3":
         return None
     return Advice(
         f"`ip_noise_gamma` is {gamma:g}: so much extra noise blurs the pictures.",
@@ -178,7 +179,7 @@ def perturbation_of_nothing(now: Situation) -> Advice | None:
 @rule(Severity.NOTE, "noise_offset_random_strength", "noise_offset")
 def random_strength_of_nothing(now: Situation) -> Advice | None:
     """There is no offset whose strength could vary."""
-    if not now.config.noise_offset_random_strength or now.config.noise_offset > 0:
+    if not now.config.noise_offset_random_strength or now.config.noise_offset > 0 or _is_flow(now):
         return None
     return Advice(
         "`noise_offset_random_strength` has no effect: `noise_offset` is 0.",
@@ -190,7 +191,7 @@ def random_strength_of_nothing(now: Situation) -> Advice | None:
 @rule(Severity.WARNING, "noise_offset", "multinoise")
 def two_noise_shapes(now: Situation) -> Advice | None:
     """Multi-resolution noise is scaled back after the offset was added."""
-    if not (now.config.noise_offset > 0 and now.config.multinoise):
+    if not (now.config.noise_offset > 0 and now.config.multinoise) or _is_flow(now):
         return None
     return Advice(
         "`noise_offset` and `multinoise` both act: the offset is added first and then weakened again.",
@@ -202,7 +203,7 @@ def two_noise_shapes(now: Situation) -> Advice | None:
 @rule(Severity.WARNING, "noise_offset")
 def strong_offset(now: Situation) -> Advice | None:
     """A large offset gives unnatural contrast."""
-    if now.config.noise_offset <= 0.2:
+    if now.config.noise_offset <= 0.2 or _is_flow(now):
         return None
     return Advice(
         f"`noise_offset` is {now.config.noise_offset:g}: pictures become unnaturally dark or bright.",

@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 
+from lora_widgets.catalog.families import FAMILIES
+from lora_widgets.catalog.lora_types import LORA_TYPES
 from lora_widgets.config.facts import Facts
 from lora_widgets.config.steps import StepPlan
 from lora_widgets.config.training_config import TrainingConfig
@@ -61,6 +63,15 @@ class Situation:
     config: TrainingConfig
     facts: Facts
     steps: StepPlan | None
+
+    def type_reads(self, setting: str) -> bool:
+        """Say whether the chosen adapter type looks at a setting."""
+        return setting in LORA_TYPES[self.config.lora_type].reads
+
+    @property
+    def has_convolutions(self) -> bool:
+        """Whether the denoiser is a UNet; the transformers of Flux and SD3 have linear layers only."""
+        return FAMILIES[self.config.model_type].predicts != "velocity"
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from lora_widgets.config.activations import activations_of
 from lora_widgets.config.facts import BaseModelFacts, DatasetFacts, Facts, LongCaption, PartSize
 from lora_widgets.config.findings import check
+from lora_widgets.config.prompts import PromptFile
 from lora_widgets.config.rules.each_setting import findings_on_each_setting
 from lora_widgets.config.rules.rule import RULES, Situation
 from lora_widgets.config.training_config import TrainingConfig
@@ -43,6 +44,8 @@ def facts_from(data):
         data["dataset"] = DatasetFacts(**{**values, "long_captions": tuple(long)})
     if data.get("base_model") == "SD1.5":
         data["base_model"] = SD15_SIZE
+    if "prompt_file" in data:
+        data["prompt_file"] = PromptFile(**data["prompt_file"])
     for name in ("missing_paths", "missing_packages"):
         data[name] = tuple(data.get(name, ()))
     return Facts(**{**data, "taken_names": frozenset(data.get("taken_names", ()))})

@@ -4,13 +4,13 @@ import pytest
 from situations import finding_of
 
 
-def said(limit, *lengths):
+def said(limit, *lengths, family="SD1.5"):
     rows = [
         {"picture": f"{number}.png", "tokens": tokens, "beyond": ["b", "c", "d"][: (tokens - 1) // 75]}
         for number, tokens in enumerate(lengths)
     ]
     facts = {"dataset": {"images": 9, "bucket_counts": [9], "long_captions": rows}}
-    return finding_of("captions_cut", {"max_token_length": limit}, facts)
+    return finding_of("captions_cut", {"model_type": family, "max_token_length": limit}, facts)
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,10 @@ def test_the_shortest_limit_that_holds_all_is_offered(limit, lengths, fixed):
 @pytest.mark.parametrize(("limit", "lengths"), [(75, ()), (150, (150, 76)), (225, (225,))])
 def test_captions_that_fit_are_no_finding(limit, lengths):
     assert said(limit, *lengths) is None
+
+
+def test_nothing_is_said_of_clips_limit_where_t5_reads():
+    assert said(75, 240, family="Flux") is None
 
 
 def test_only_the_captions_beyond_the_limit_are_counted_and_the_cut_is_shown():

@@ -1,0 +1,202 @@
+"""Where the parts of a Flux model are and what they are like, and whether it is one."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lora_widgets.config.misplaced import BASE_MODEL
+from lora_widgets.errors import ModelError
+from lora_widgets.families import native_names
+from lora_widgets.families.flux_transformer import PATCH
+from lora_widgets.families.own_files import OwnFile, part_inside, part_of_setting, refuse_scaled
+from lora_widgets.families.part_configs import read_configs
+from lora_widgets.families.parts import FilePart, FolderPart, PartPlace
+from lora_widgets.families.tokenizer_files import (
+    TokenizerPlace,
+    t5_tokenizer,
+    tokenizers_beside,
+    tokenizers_from_hub,
+)
+from lora_widgets.families.weight_file import WeightFile, find_weight_file
+from lora_widgets.families.weights import Source, locate_model
+
+LAYOUT = (
+    "model_index.json and the folders transformer, vae, text_encoder, text_encoder_2, tokenizer and "
+    "tokenizer_2"
+)
+_TRANSFORMER = "transformer"
+_IN_FILE = {
+    "vae": OwnFile("vae_path", "VAE", "vae.", native_names.vae),
+    "text_encoder": OwnFile(
+        "clip_l_path",
+        "text encoder CLIP-L",
+        "text_encoders.clip_l.transformer.",
+        native_names.clip_l,
+    ),
+    "text_encoder_2": OwnFile(
+        "t5xxl_path", "text encoder T5-XXL", "text_encoders.t5xxl.transformer.", native_names.t5
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where the parts are, with their configurations; ``weights_file`` is the single file, if it is one.
+
+    ``tokenizers`` are those of CLIP-L and T5.
+    """
+
+    transformer: PartPlace
+    vae: PartPlace
+    clip_l: PartPlace
+    t5: PartPlace
+    tokenizers: tuple[TokenizerPlace, TokenizerPlace]
+    has_own_vae: bool
+    weights_file: Path | None
+
+    @property
+    def parts(self) -> tuple[PartPlace, ...]:
+        """All of them, in the order of use."""
+        return (self.clip_l, self.t5, self.vae, self.transformer)
+
+    @property
+    def is_dev(self) -> bool:
+        """Whether the transformer is told guidance: dev is, schnell is not."""
+        return bool(self.transformer.config.get("guidance_embeds"))
+
+    def file_names(self) -> dict[str, str]:
+        """Return the metadata that names the model, and its autoencoder if it is another one."""
+        names = {"ss_sd_model_name": Path(self.transformer.place).name}
+        if not self.has_own_vae:
+            names["ss_vae_name"] = Path(self.vae.place).name
+        return names
+
+
+def read_layout(config: Any) -> Layout:
+    """Find the model of ``pretrained_model_name_or_path`` and the files beside it; check its family.
+
+    Raises:
+        ModelError: it is missing, incomplete, or another family.
+    """
+    file = find_weight_file(BASE_MODEL, str(config.pretrained_model_name_or_path))
+    layout = _in_folder(config) if file is None else _in_file(file, config)
+    _check_channels(layout)
+    return layout
+
+
+def _in_folder(config: Any) -> Layout:
+    model = locate_model(BASE_MODEL, str(config.pretrained_model_name_or_path))
+    index = model.read_json("model_index.json")
+    if index is not None:
+        _refuse_other_families(model, str(index.get("_class_name", "")))
+    transformer = _folder_part(model, _TRANSFORMER)
+    configs = read_configs("flux", None)
+    parts = {
+        part: _chosen(config, part, model.read_json(f"{part}/config.json") or configs[part])
+        or _folder_part(model, part)
+        for part in _IN_FILE
+    }
+    (clip,) = tokenizers_beside(model, config.tokenizer_path, count=1)
+    return Layout(
+        transformer=transformer,
+        vae=parts["vae"],
+        clip_l=parts["text_encoder"],
+        t5=parts["text_encoder_2"],
+        tokenizers=(clip, t5_tokenizer(model, "tokenizer_2", tokenizer_path=config.tokenizer_path)),
+        has_own_vae=not config.vae_path,
+        weights_file=None,
+    )
+
+
+def _in_file(file: WeightFile, config: Any) -> Layout:
+    file.refuse_misplaced(config.model_type)
+    refuse_scaled(file)
+    configs = read_configs("flux", config.model_config_path)
+    transformer = configs[_TRANSFORMER] | {"guidance_embeds": file.kind.name == "Flux dev"}
+    _check_sizes(file, transformer)
+    parts = {
+        part: _chosen(config, part, configs[part]) or _inside(file, part, configs[part]) for part in _IN_FILE
+    }
+    (clip,) = tokenizers_from_hub(config.tokenizer_path, count=1)
+    return Layout(
+        transformer=FilePart(file, "transformer", transformer, native_names.flux_transformer),
+        vae=parts["vae"],
+        clip_l=parts["text_encoder"],
+        t5=parts["text_encoder_2"],
+        tokenizers=(clip, t5_tokenizer(None, "tokenizer_2", tokenizer_path=config.tokenizer_path)),
+        has_own_vae=not config.vae_path,
+        weights_file=file.path,
+    )
+
+
+def _folder_part(model: Source, name: str) -> FolderPart:
+    config = model.read_json(f"{name}/config.json")
+    if config is None:
+        own = f", or set `{_IN_FILE[name].setting}` to a file with this part" if name in _IN_FILE else ""
+        raise ModelError(
+            f"`{model.setting}` is {model.place!r}, which has no {name}/config.json, so it is no complete "
+            f"Flux model in diffusers layout. Set it to the folder that holds {LAYOUT}{own}."
+        )
+    return FolderPart(model, name, config)
+
+
+def _chosen(config: Any, part: str, model_config: Mapping[str, Any]) -> PartPlace | None:
+    """Return the part that a setting of its own names, None without."""
+    chosen = {
+        "vae": config.vae_path,
+        "text_encoder": config.clip_l_path,
+        "text_encoder_2": config.t5xxl_path,
+    }
+    return part_of_setting(
+        _IN_FILE[part], chosen[part], model_type=config.model_type, model_config=model_config
+    )
+
+
+def _inside(file: WeightFile, part: str, config: Mapping[str, Any]) -> FilePart:
+    """Return a part that is in the file of the base model too; most hold the transformer alone."""
+    inside = _IN_FILE[part]
+    if found := part_inside(file, inside, config):
+        return found
+    raise ModelError(
+        f"`{BASE_MODEL}` is {str(file.path)!r}, which holds no {inside.words}, like most single files of "
+        f"Flux. Set `{inside.setting}` to a file with it."
+    )
+
+
+def _check_sizes(file: WeightFile, transformer: Mapping[str, Any]) -> None:
+    """Compare the first layer with the configuration: another size is told before anything is loaded."""
+    found = next(shape[0] for name, shape in file.shapes.items() if name.endswith("img_in.weight"))
+    wanted = transformer["num_attention_heads"] * transformer["attention_head_dim"]
+    if found != wanted:
+        raise ModelError(
+            f"`{BASE_MODEL}` is {str(file.path)!r}, whose transformer is {found} wide; the configuration "
+            f"says {wanted}. Set `model_config_path` to the folder or JSON file with the configuration of "
+            "this model."
+        )
+
+
+def _refuse_other_families(model: Source, pipeline: str) -> None:
+    if pipeline.startswith("Flux") and not pipeline.startswith("Flux2"):
+        return
+    raise ModelError(
+        f"`{model.setting}` is {model.place!r}, whose model_index.json names {pipeline or 'no pipeline'}, "
+        "but `model_type` is Flux. Set `model_type` to the model's own, or choose a Flux.1 model."
+    )
+
+
+def _check_channels(layout: Layout) -> None:
+    channels = layout.vae.config.get("latent_channels", 4)
+    wanted = layout.transformer.config.get("in_channels", 64) // PATCH**2
+    if channels == wanted:
+        return
+    if layout.has_own_vae:
+        raise ModelError(
+            f"`{BASE_MODEL}` is {layout.transformer.place!r}, whose transformer takes {wanted} channels "
+            f"where its autoencoder gives {channels}: a variant for filling or editing, which cannot be "
+            "trained here. Use the plain Flux.1 dev or schnell."
+        )
+    raise ModelError(
+        f"`vae_path` is {layout.vae.place!r}, an autoencoder with {channels} latent channels, but Flux works "
+        f"on {wanted}. Set `vae_path` to an autoencoder made for Flux, or leave it empty."
+    )

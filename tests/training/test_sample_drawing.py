@@ -1,0 +1,134 @@
+"""Drawing samples leaves the training as it was, whatever happens meanwhile, and files say how they came."""
+
+import errno
+
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from lora_widgets.events import Finished, Notice, PhaseProgress, SampleReady
+from lora_widgets.families.sd15 import SD15
+from lora_widgets.training.control import Control
+from lora_widgets.training.start import iter_training
+
+DEMANDING = {"network_dropout": 0.2, "gradient_checkpointing": True, "max_train_steps": 2}
+TEXT = {"live": {}, "cached": {"text_encoder_lr": 0.0, "cache_text_encoder_outputs": True}}
+DRAWING = {"sample_every_n_steps": 1, "sample_prompts": "a thing --s 2 --n blue\na dot --s 1 --ss ddim"}
+
+
+def run(config, control=None):
+    return list(iter_training(config, control or Control()))
+
+
+def weights(config):
+    return load_file(f"{config.output_dir}/{config.file_stem}.safetensors")
+
+
+def assert_same_weights(ours, theirs):
+    ours, theirs = weights(ours), weights(theirs)
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def notices(events):
+    """Return what is said about samples; on a machine without GPU, the run says so too."""
+    said = [event.message for event in events if isinstance(event, Notice)]
+    return [message for message in said if message.startswith("Sample")]
+
+
+@pytest.mark.parametrize("text", TEXT)
+@pytest.mark.parametrize("family", ["SD1.5", "SDXL"])
+def test_samples_change_no_bit_of_what_is_learned(config_of, family, text):
+    plain = config_of(family, **DEMANDING, **TEXT[text], output_name="plain")
+    drawn = config_of(family, **DEMANDING, **TEXT[text], **DRAWING, output_name="drawn")
+    run(plain)
+    state = torch.get_rng_state()
+    events = run(drawn)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert [event.step for event in events if isinstance(event, SampleReady)] == [0, 0, 1, 1, 2, 2]
+    assert_same_weights(drawn, plain)
+
+
+def test_a_run_stopped_while_drawing_goes_on_exactly(make_config, tmp_path):
+    whole = make_config(**DEMANDING, **DRAWING, output_dir=str(tmp_path / "whole"))
+    parts = make_config(**DEMANDING, **DRAWING, output_dir=str(tmp_path / "parts"))
+    run(whole)
+    control, drawings = Control(), 0
+    for event in iter_training(parts, control):
+        drawings += isinstance(event, PhaseProgress) and event.phase == "Drawing samples" and event.done == 1
+        if drawings == 2:  # those before training, and now those after step 1
+            control.stop()
+    assert isinstance(event, Finished)
+    assert (event.reason, event.step) == ("stopped", 1)
+    run(parts.with_changes(resume="latest"))
+    assert_same_weights(parts, whole)
+
+
+WHERE = "Sample 2, 'a dot', was not drawn: "
+NO_MEMORY = "memory ran out at 64 x 64 pixels. Draw it smaller, with --w and --h in `sample_prompts`."
+FAILURES = [
+    (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nMore."), NO_MEMORY),
+    (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes."), NO_MEMORY),
+    (IndexError("index 1 is out of bounds"), "index 1 is out of bounds. The training goes on without it."),
+]
+
+
+def test_a_picture_that_cannot_be_drawn_is_named_and_costs_only_itself(make_config, monkeypatch):
+    plain = make_config(**DEMANDING, output_name="plain")
+    run(plain)
+    decode, drawn = SD15.decode, []
+
+    def failing(self, latents):
+        drawn.append(latents)
+        if len(drawn) % 2 == 0:
+            raise FAILURES[len(drawn) // 2 - 1][0]
+        return decode(self, latents)
+
+    monkeypatch.setattr(SD15, "decode", failing)
+    config = make_config(**DEMANDING, **DRAWING, output_name="drawn")
+    events = run(config)
+    assert notices(events) == [WHERE + sentence for _, sentence in FAILURES]
+    assert [event.index for event in events if isinstance(event, SampleReady)] == [0] * 3
+    assert_same_weights(config, plain)
+
+
+def test_a_picture_that_cannot_be_written_is_named(make_config, monkeypatch):
+    def full(self, path, **how):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    events = run(make_config(max_train_steps=1, sample_every_n_steps=1, sample_prompts="a thing --s 1"))
+    sentence = "Sample 1, 'a thing', was not drawn: No space left on device. The training goes on without it."
+    assert notices(events) == [sentence] * 2
+    assert events[-1].reason == "done"
+
+
+def test_a_picture_says_how_it_was_drawn_without_a_path(make_config, tmp_path):
+    line = "a größer thing --n blue --s 2 --l 3 --d 7 --ss euler"
+    events = run(make_config(max_train_steps=1, sample_every_n_steps=1, sample_prompts=line))
+    _, last = [event for event in events if isinstance(event, SampleReady)]
+    assert last.seconds > 0
+    with Image.open(last.path) as picture:
+        assert picture.text == {
+            "parameters": "a größer thing\nNegative prompt: blue\nSteps: 2, Sampler: euler, CFG scale: 3, "
+            "Seed: 7, Size: 64x64, LoRA: tiny at step 1"
+        }
+
+
+def test_the_same_prompt_has_the_same_noise_at_every_step_and_a_seed_of_its_own(make_config):
+    prompts = "a thing --s 1\na thing --s 1"
+    events = run(
+        make_config(max_train_steps=2, sample_every_n_steps=1, sample_prompts=prompts, unet_lr=0, seed=3)
+    )
+    seeds = {index: set() for index in range(2)}
+    for event in events:
+        if isinstance(event, SampleReady):
+            seeds[event.index].add(event.seed)
+    assert [len(found) for found in seeds.values()] == [1, 1]
+    assert seeds[0] != seeds[1]
+
+
+def test_drawing_before_training_can_be_turned_off(make_config):
+    config = make_config(max_train_steps=1, sample_at_first=False, **DRAWING)
+    assert [event.step for event in run(config) if isinstance(event, SampleReady)] == [1, 1]
