@@ -17,8 +17,9 @@ PARTS_OF_4 = 4
 _NUMBERS_OF_UNET_TRANSFORMER = 28
 # Before and after its blocks, a transformer of a UNet keeps the inputs of its norm and two projections.
 _NUMBERS_AROUND_TRANSFORMERS = 3
-# The blocks of Flux and SD3 do the same with modulation, normed queries and keys, and a rotation of them.
-_NUMBERS_OF_JOINT_BLOCK = 30
+# The blocks of Flux and SD3 keep the same and what modulates it; Flux' single blocks share some of it.
+_NUMBERS_OF_FLUX_DOUBLE, _NUMBERS_OF_FLUX_SINGLE = 22, 19
+_NUMBERS_OF_SD3, _NUMBERS_OF_SD3_WITH_NORM = 21, 23
 _TEXT_TOKENS = {"FluxTransformer2DModel": 512, "SD3Transformer2DModel": 333}
 
 Kind = Literal["convolutions", "transformer"]
@@ -59,10 +60,15 @@ def activations_of(config: Config) -> Activations | None:
 
 
 def _of_transformer(config: Config) -> Activations:
-    width = int(config["num_attention_heads"]) * int(config["attention_head_dim"])
-    count = int(config["num_layers"]) + int(config.get("num_single_layers") or 0)
-    unit = Unit("transformer", width / PARTS_OF_4, _NUMBERS_OF_JOINT_BLOCK * width / PARTS_OF_4)
-    return Activations((unit,) * count, 2 * width / PARTS_OF_4, _TEXT_TOKENS[config["_class_name"]])
+    """Return what a transformer keeps that reads picture and text together, in blocks of one or two kinds."""
+    width = int(config["num_attention_heads"]) * int(config["attention_head_dim"]) / PARTS_OF_4
+    doubles, singles = int(config["num_layers"]), int(config.get("num_single_layers") or 0)
+    numbers = _NUMBERS_OF_FLUX_DOUBLE
+    if config["_class_name"] == "SD3Transformer2DModel":
+        numbers = _NUMBERS_OF_SD3_WITH_NORM if config.get("qk_norm") else _NUMBERS_OF_SD3
+    units = (Unit("transformer", width, numbers * width),) * doubles
+    units += (Unit("transformer", width, _NUMBERS_OF_FLUX_SINGLE * width),) * singles
+    return Activations(units, width, _TEXT_TOKENS[config["_class_name"]])
 
 
 def _of_unet(config: Config) -> Activations:

@@ -26,6 +26,7 @@ _FOLDERS: dict[str, Part] = {
     "text_encoder_3": "text_encoder",
     "vae": "vae",
 }
+_BLOCK = re.compile(r"(double|single|joint)_blocks\.(\d+)\.")
 # How tensors of a single file begin; what begins otherwise is a denoiser that is alone in its file.
 _PREFIXES: tuple[tuple[str, Part], ...] = (
     ("first_stage_model.", "vae"),
@@ -43,7 +44,7 @@ PART_FILES: dict[str, Part] = {
 # The layers that LoRA adapts: those of transformers and attention, not the embeddings beside them.
 _ADAPTED: dict[Part, re.Pattern[str]] = {
     "denoiser": re.compile(r"transformer_blocks\.|\.proj_(in|out)\.|(double|single|joint)_blocks\."),
-    "text_encoder": re.compile(r"self_attn|attn|mlp|SelfAttention|DenseReluDense"),
+    "text_encoder": re.compile(r"attn|mlp"),  # CLIP; a T5 never learns
     "vae": re.compile(r"(?!)"),
 }
 # Single files have no configuration; those of the families' own models. What is left out are the defaults.
@@ -116,6 +117,26 @@ def _of_folder(folder: Path) -> dict[Part, PartSize]:
     return found
 
 
+def _config_of_file(path: Path, family: str) -> dict[str, Any] | None:
+    """Return what matters here of the configuration of a single file; None where its family is unknown."""
+    if family in SINGLE_FILE_CONFIGS or path.suffix.lower() != ".safetensors":
+        return SINGLE_FILE_CONFIGS.get(family)
+    shapes = read_header(BASE_MODEL, path).shapes
+    blocks = [match for match in map(_BLOCK.search, shapes) if match]
+    kinds = {kind: len({match[2] for match in blocks if match[1] == kind}) for kind in ("double", "joint")}
+    width = max((shape[0] for name, shape in shapes.items() if name.endswith("attn.proj.weight")), default=0)
+    if not width:
+        return None
+    shared = {"num_attention_heads": 1, "attention_head_dim": width}
+    if kinds["double"]:
+        singles = len({match[2] for match in blocks if match[1] == "single"})
+        kind = {"_class_name": "FluxTransformer2DModel", "num_single_layers": singles}
+        return shared | kind | {"num_layers": kinds["double"]}
+    has_norm = any(name.endswith("attn.ln_q.weight") for name in shapes)
+    kind = {"_class_name": "SD3Transformer2DModel", "qk_norm": has_norm}
+    return shared | kind | {"num_layers": kinds["joint"]}
+
+
 def _of_file(path: Path) -> dict[Part, PartSize]:
     if path.suffix.lower() != ".safetensors" or not path.is_file():
         return {}
@@ -155,7 +176,7 @@ def _folder_shapes(folder: Path) -> Shapes:
 def _configs(place: Path, family: str) -> tuple[Activations | None, dict[str, Any]]:
     """Return what the denoiser keeps, and the configuration of the VAE; empty where there is none."""
     if not place.is_dir():
-        config = SINGLE_FILE_CONFIGS.get(family)
+        config = _config_of_file(place, family)
         return (activations_of(config) if config else None), {}
     configs = [_json(place / name / "config.json") for name in _DENOISERS]
     config = next((config for config in configs if config), {})

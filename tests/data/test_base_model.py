@@ -3,6 +3,7 @@
 import pytest
 import torch
 from safetensors.torch import save_file
+from tiny import make_tiny_file
 
 from lora_widgets.data.base_model import base_model_facts, part_size
 
@@ -44,6 +45,15 @@ def test_a_single_file_has_the_same_sizes(tmp_path):
     assert (facts.denoiser.numbers, facts.vae.numbers, facts.text_encoder.numbers) == (448, 216, 36)
     assert (facts.denoiser.adapted, facts.denoiser.adapted_sides) == (32, 12)
     assert facts.activations is not None
+
+
+def test_a_transformer_in_one_file_is_told_by_its_blocks(tiny_flux, tmp_path):
+    whole = base_model_facts(settings(tiny_flux, "Flux"))
+    single = base_model_facts(settings(make_tiny_file("tiny-flux-dev.safetensors", tmp_path), "Flux"))
+    assert whole is not None
+    assert single is not None
+    assert single.activations == whole.activations
+    assert single.denoiser.numbers == whole.denoiser.numbers
 
 
 def test_separate_files_count_too(tiny_sd15, tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from diffusers import UNet2DConditionModel
+from diffusers import FluxTransformer2DModel, SD3Transformer2DModel, UNet2DConditionModel
 from torch import nn
 from torch.nn import functional
 
@@ -44,10 +44,23 @@ def numbers_kept(config, *, side, checkpointing):
         unet = UNet2DConditionModel.from_config(config)
     unet.requires_grad_(requires_grad=False).eval()
     for target in targets(Root(unet, "lora_unet")):
-        target.module.forward = SmallLoRA(target.module).forward
+        target.layer.forward = SmallLoRA(target.layer).forward
     if checkpointing:
         denoiser.enable_checkpointing(unet)
-    weights = {p.untyped_storage()._cdata for p in unet.parameters()}
+    empty = {"device": "meta", "dtype": torch.float32}
+    added = {"text_embeds": torch.empty(1, 1280, **empty), "time_ids": torch.empty(1, 6, **empty)}
+    read = {
+        "sample": torch.empty(1, 4, side, side, **empty),
+        "timestep": torch.empty(1, **empty),
+        "encoder_hidden_states": torch.empty(1, 77, config["cross_attention_dim"], **empty),
+        "added_cond_kwargs": added if config.get("addition_embed_type") else None,
+    }
+    return kept_by(lambda: unet(**read), unet) / side**2
+
+
+def kept_by(call, model):
+    """Return how many numbers a call keeps for its backward pass, beside the model's weights."""
+    weights = {p.untyped_storage()._cdata for p in model.parameters()}
     kept = {}
 
     def keep(tensor):
@@ -55,16 +68,9 @@ def numbers_kept(config, *, side, checkpointing):
             kept[tensor.untyped_storage()._cdata] = tensor
         return tensor
 
-    empty = {"device": "meta", "dtype": torch.float32}
-    added = {"text_embeds": torch.empty(1, 1280, **empty), "time_ids": torch.empty(1, 6, **empty)}
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        unet(
-            torch.empty(1, 4, side, side, **empty),
-            torch.empty(1, **empty),
-            encoder_hidden_states=torch.empty(1, 77, config["cross_attention_dim"], **empty),
-            added_cond_kwargs=added if config.get("addition_embed_type") else None,
-        )
-    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values()) / 4 / side**2
+        call()
+    return sum(tensor.untyped_storage().nbytes() for tensor in kept.values()) / 4
 
 
 @pytest.mark.parametrize("checkpointing", [False, True])
@@ -81,6 +87,61 @@ def test_the_formula_counts_what_autograd_keeps(monkeypatch, family, side, check
     assert expected is not None
     units = sum(unit.kept if checkpointing else unit.inside for unit in expected.units)
     assert expected.between + units == pytest.approx(counted, rel=0.03)
+
+
+TRANSFORMERS = {
+    "flux": {"num_layers": 2, "num_single_layers": 3},
+    "sd3": {"num_layers": 3, "qk_norm": None},
+    "sd3.5": {"num_layers": 3, "qk_norm": "rms_norm"},
+}
+
+
+def transformer_inputs(name, *, tokens, text):
+    """Return a transformer of real width with few blocks, and what it reads of one picture."""
+    config = {**embedded_configs(name.partition(".")[0])["transformer"], **TRANSFORMERS[name]}
+    e = {"device": "meta"}
+    if name == "flux":
+        kind, config = (
+            FluxTransformer2DModel,
+            {**embedded_configs("flux")["transformer"], **TRANSFORMERS[name]},
+        )
+        read = {
+            "hidden_states": torch.empty(1, tokens, 64, **e),
+            "img_ids": torch.empty(tokens, 3, **e),
+            "txt_ids": torch.empty(text, 3, **e),
+            "guidance": torch.empty(1, **e),
+            "pooled_projections": torch.empty(1, 768, **e),
+        }
+    else:
+        kind = SD3Transformer2DModel
+        side = 2 * round(tokens**0.5)
+        read = {
+            "hidden_states": torch.empty(1, 16, side, side, **e),
+            "pooled_projections": torch.empty(1, 2048, **e),
+        }
+    read |= {"encoder_hidden_states": torch.empty(1, text, 4096, **e), "timestep": torch.empty(1, **e)}
+    with torch.device("meta"):
+        return kind.from_config(config), config, read
+
+
+@pytest.mark.parametrize("name", sorted(TRANSFORMERS))
+def test_the_formula_counts_the_blocks_of_transformers(monkeypatch, name):
+    monkeypatch.setattr(
+        functional,
+        "scaled_dot_product_attention",
+        lambda query, key, value, **_: FusedAttention.apply(query, key, value),
+    )
+    tokens = 1024
+    model, config, read = transformer_inputs(name, tokens=tokens, text=333 if name != "flux" else 512)
+    model.requires_grad_(requires_grad=False).eval()
+    for path, layer in list(model.named_modules()):
+        if isinstance(layer, nn.Linear) and "blocks." in path:
+            layer.forward = SmallLoRA(layer).forward
+    counted = kept_by(lambda: model(**read), model)
+    expected = activations_of(config)
+    assert expected is not None
+    numbers = expected.between + sum(unit.inside for unit in expected.units)
+    assert numbers * 4 * (tokens + expected.text_tokens) == pytest.approx(counted, rel=0.12)
 
 
 def test_the_small_configurations_of_single_files_are_those_of_the_families():
