@@ -94,6 +94,19 @@ class Notice(Event):
 
 
 @dataclass(frozen=True)
+class MemoryPeak(Event):
+    """What a phase took of the memory at most, in bytes, beside what was estimated (None: nothing was).
+
+    ``place`` is "GPU memory" or "memory"; on a processor what the program held before the run is left out.
+    """
+
+    phase: str
+    peak_bytes: int
+    estimated_bytes: int | None
+    place: str
+
+
+@dataclass(frozen=True)
 class Finished(Event):
     """The run ended tidily: all steps "done", or "stopped" by the user with everything saved."""
 

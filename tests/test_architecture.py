@@ -26,7 +26,10 @@ MAY_IMPORT = {  # demo.paths: where the folders are that the value "demo" stands
     "sinks": set(),
     "preview": {"catalog", "config", "data"},
     # preview: the pure part of the dry run, which is also written as a page
-    "widgets": {"catalog", "config", "data.facts", "data.prompt_file", "data.scan", "preview"},
+    "widgets": {
+        *("catalog", "config", "preview"),
+        *("data.base_model", "data.facts", "data.prompt_file", "data.scan"),
+    },
     "events": set(),
     "errors": set(),
 }

@@ -11,6 +11,7 @@ from lora_widgets.adapters.lora import kaiming
 from lora_widgets.adapters.part import Part, scale_of
 from lora_widgets.adapters.place import operation_of
 from lora_widgets.adapters.targets import Member
+from lora_widgets.families.stored_linear import weight_shape
 
 
 class DyLoRA(nn.Module):
@@ -27,7 +28,7 @@ class DyLoRA(nn.Module):
         self.rank, self.scale, self._dropout, self._size = part.rank, part.scale, dropout, size
         is_linear = isinstance(layer, nn.Linear)
         kernel = () if is_linear else (1, 1)
-        down = kaiming((part.rank, *layer.weight.shape[1:]), generator).to(layer.weight.device)
+        down = kaiming((part.rank, *weight_shape(layer)[1:]), generator).to(layer.weight.device)
         up = torch.zeros((part.target.num_rows, part.rank, *kernel), device=layer.weight.device)
         # Parameters of their own, so that an optimizer leaves the blocks alone that a step does not train.
         self.lora_down = nn.ParameterList(block.clone() for block in down.split(size))

@@ -15,6 +15,7 @@ from lora_widgets.catalog.lora_types import LORA_TYPES
 from lora_widgets.config.layer_presets import layers_of
 from lora_widgets.config.number_list import numbers_of
 from lora_widgets.families.family import Root
+from lora_widgets.families.stored_linear import weight_shape
 
 _RANKED = ("lora", "locon", "dylora", "dora", "loha", "glora")
 
@@ -142,7 +143,7 @@ def _options_of(layer: Mapping[str, Tensor], part: Part) -> Options:
 
 
 def _smaller_side(target: Target) -> int:
-    rows, *rest = target.layer.weight.shape
+    rows, *rest = weight_shape(target.layer)
     del rows
     size = 1
     for length in rest:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lora_widgets.adapters.keys import kohya_name
 from lora_widgets.catalog.layer_presets import LAYER_PRESETS, LayerChoice
 from lora_widgets.families.family import Root, alone
+from lora_widgets.families.stored_linear import weight_of
 
 Layer = nn.Linear | nn.Conv2d | nn.LayerNorm | nn.GroupNorm
 
@@ -78,7 +79,7 @@ class Target:
 
     def weight(self) -> Tensor:
         """Return the base model's weight in float32, as files stack it; without history."""
-        return self._stacked([member.module.weight for member in self.members])
+        return self._stacked([weight_of(member.module) for member in self.members])
 
     def bias(self) -> Tensor | None:
         """Return the base model's bias in float32, as files stack it, or None."""

@@ -33,6 +33,8 @@ class OptimizerRow:
     learns well. ``averages``: it trains at one point and promises another, the
     average, so that rates need not fall (schedule-free). ``relative``: it finds its steps itself while the
     argument of that name is on. ``for_matrices``: a key that tells it which groups hold matrices.
+    ``state_bytes`` is what it keeps for each weight that it updates; small tensors of the 8-bit ones keep 32
+    bits, which is not counted.
     """
 
     name: str
@@ -47,6 +49,7 @@ class OptimizerRow:
     for_matrices: str = ""
     usual: tuple[float, float] = (1e-4, 5e-4)
     aliases: tuple[str, ...] = ()
+    state_bytes: float = 8.0
 
     @property
     def adaptive(self) -> bool:
@@ -89,6 +92,7 @@ _ROWS = (
         advice="AdamW with 8-bit state: a quarter of the optimizer's memory, practically the same result.",
         arguments=_ADAM_ARGUMENTS | _EIGHT_BIT,
         defaults=_ADAM,
+        state_bytes=2.0,
     ),
     OptimizerRow(
         name="PagedAdamW",
@@ -105,6 +109,7 @@ _ROWS = (
         advice="AdamW8bit whose state moves to main memory when the GPU runs full.",
         arguments=_ADAM_ARGUMENTS | _EIGHT_BIT,
         defaults=_ADAM,
+        state_bytes=2.0,
     ),
     OptimizerRow(
         name="PagedAdamW32bit",
@@ -122,6 +127,7 @@ _ROWS = (
         arguments={"betas": BETAS, "decoupled_weight_decay": FLAG},
         defaults=_LION,
         usual=_LION_USUAL,
+        state_bytes=4.0,
     ),
     OptimizerRow(
         name="Lion8bit",
@@ -131,6 +137,7 @@ _ROWS = (
         arguments={"betas": BETAS, **_EIGHT_BIT},
         defaults=_LION,
         usual=_LION_USUAL,
+        state_bytes=1.0,
     ),
     OptimizerRow(
         name="PagedLion8bit",
@@ -140,6 +147,7 @@ _ROWS = (
         arguments={"betas": BETAS, **_EIGHT_BIT},
         defaults=_LION,
         usual=_LION_USUAL,
+        state_bytes=1.0,
     ),
     OptimizerRow(
         name="SGDNesterov",
@@ -149,6 +157,7 @@ _ROWS = (
         arguments={"momentum": SHARE, "nesterov": FLAG, **_TORCH},
         defaults=_NESTEROV,
         usual=_SGD_USUAL,
+        state_bytes=4.0,
     ),
     OptimizerRow(
         name="SGDNesterov8bit",
@@ -158,6 +167,7 @@ _ROWS = (
         arguments={"momentum": SHARE, "nesterov": FLAG, **_EIGHT_BIT},
         defaults=_NESTEROV,
         usual=_SGD_USUAL,
+        state_bytes=1.0,
     ),
     OptimizerRow(
         name="DAdaptation",
@@ -170,6 +180,7 @@ _ROWS = (
         rates="one multiplier",
         usual=_MULTIPLIER,
         aliases=("DAdaptAdamPreprint",),
+        state_bytes=12.0,
     ),
     OptimizerRow(
         name="DAdaptAdam",
@@ -180,6 +191,7 @@ _ROWS = (
         defaults={**_ADAM, "decouple": True},
         rates="one multiplier",
         usual=_MULTIPLIER,
+        state_bytes=12.0,
     ),
     OptimizerRow(
         name="DAdaptAdaGrad",
@@ -190,6 +202,7 @@ _ROWS = (
         defaults={"eps": 1e-6},
         rates="ratio ignored",
         usual=_MULTIPLIER,
+        state_bytes=16.0,
     ),
     OptimizerRow(
         name="DAdaptAdan",
@@ -200,6 +213,7 @@ _ROWS = (
         defaults={"betas": (0.98, 0.92, 0.99)},
         rates="ratio ignored",
         usual=_MULTIPLIER,
+        state_bytes=20.0,
     ),
     OptimizerRow(
         name="DAdaptSGD",
@@ -210,6 +224,7 @@ _ROWS = (
         rates="one multiplier",
         # At 1.0 it overshoots: an adapter begins where gradients are small, and they grow as it leaves.
         usual=(0.1, 0.1),
+        state_bytes=12.0,
     ),
     OptimizerRow(
         name="DAdaptLion",
@@ -246,6 +261,7 @@ _ROWS = (
         },
         rates="one multiplier",
         usual=_MULTIPLIER,
+        state_bytes=16.0,
     ),
     OptimizerRow(
         name="ProdigyPlusScheduleFree",
@@ -273,6 +289,7 @@ _ROWS = (
         rates="multiplier",
         usual=_MULTIPLIER,
         averages=True,
+        state_bytes=16.0,
     ),
     OptimizerRow(
         name="Adafactor",
@@ -290,6 +307,7 @@ _ROWS = (
         },
         defaults={"relative_step": True, "scale_parameter": True, "warmup_init": False},
         relative="relative_step",
+        state_bytes=0.5,
     ),
     OptimizerRow(
         name="CAME",
@@ -306,6 +324,7 @@ _ROWS = (
             "fixed_decay": FLAG,
         },
         defaults={"betas": (0.9, 0.999, 0.9999)},
+        state_bytes=4.5,
     ),
     OptimizerRow(
         name="Muon",
@@ -322,6 +341,7 @@ _ROWS = (
         # Steps as long as AdamW's (Liu et al. 2025, arXiv:2502.16982, eq. 4), so that its rates can be kept.
         defaults={"momentum": 0.95, "use_adjusted_lr": True},
         for_matrices="use_muon",
+        state_bytes=4.0,
     ),
     OptimizerRow(
         name="AdamWScheduleFree",
@@ -350,6 +370,7 @@ _ROWS = (
         defaults={"momentum": 0.9},
         averages=True,
         usual=(1.0, 10.0),
+        state_bytes=4.0,
     ),
 )
 

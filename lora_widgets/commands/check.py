@@ -12,13 +12,16 @@ from typing import TextIO
 from lora_widgets.commands.dataset_report import write_dataset_report
 from lora_widgets.commands.reading import read_values
 from lora_widgets.config.findings import Facts, Finding, Severity, check
-from lora_widgets.config.free_memory import free_memory_bytes
+from lora_widgets.config.free_memory import free_disk_bytes, free_gpu_bytes, free_memory_bytes
+from lora_widgets.config.memory_estimate import MemoryEstimate, estimate_for
 from lora_widgets.config.steps import StepPlan
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.config.weight_facts import weight_facts
+from lora_widgets.data.base_model import base_model_facts
 from lora_widgets.data.facts import facts_for
 from lora_widgets.data.prompt_file import look_up_prompts
 from lora_widgets.errors import DatasetError
+from lora_widgets.preview.numbers import gigabytes
 
 INDENT = " " * 10
 WIDTH = 100
@@ -28,9 +31,12 @@ def run(options: argparse.Namespace, out: TextIO) -> int:
     """Print findings, worst first, and the step arithmetic; return 1 if anything is an error."""
     draft = check(read_values(options.config, options.changes))
     unusable: list[Finding] = []
+    memory: MemoryEstimate | None = None
     if draft.config is not None:
-        facts, unusable = _facts(draft.config)
-        draft = check(draft.config, facts)
+        config = draft.config
+        facts, unusable = _facts(config)
+        draft = check(config, facts)
+        memory = estimate_for(config, facts, draft.steps)
     findings = [*unusable, *draft.findings]
     for severity in Severity:
         for finding in findings:
@@ -38,6 +44,8 @@ def run(options: argparse.Namespace, out: TextIO) -> int:
                 print(finding_text(finding), file=out)
     if draft.steps is not None:
         print(steps_text(draft.steps), file=out)
+    if memory is not None:
+        print(memory_text(memory), file=out)
     if options.dataset is not None:
         write_dataset_report(draft, options.dataset, out)
     print(verdict(findings), file=out)
@@ -66,6 +74,12 @@ def steps_text(steps: StepPlan) -> str:
     )
 
 
+def memory_text(estimate: MemoryEstimate) -> str:
+    """Write what each phase takes at most, and what will be on the disk."""
+    phases = ", ".join(f"{phase.name.lower()} {gigabytes(phase.bytes)}" for phase in estimate.phases)
+    return f"Memory, estimated: {phases}; files on disk {gigabytes(estimate.disk)}"
+
+
 def verdict(findings: Sequence[Finding]) -> str:
     """Say in one line how many findings of each kind there are."""
     counts = [(sum(f.severity is severity for f in findings), severity.name.lower()) for severity in Severity]
@@ -75,13 +89,16 @@ def verdict(findings: Sequence[Finding]) -> str:
 
 def _facts(config: TrainingConfig) -> tuple[Facts, list[Finding]]:
     files, damaged = weight_facts(dict(config))
-    known = Facts(
-        free_memory_bytes=free_memory_bytes(),
+    machine = Facts(
         files=files,
         prompt_file=look_up_prompts(config.sample_prompts),
+        free_memory_bytes=free_memory_bytes(),
+        free_gpu_bytes=free_gpu_bytes(),
+        free_disk_bytes=free_disk_bytes(config.output_dir),
+        base_model=base_model_facts(dict(config)),
     )
     try:
-        return replace(known, dataset=facts_for(config).facts), [*damaged]
+        return replace(machine, dataset=facts_for(config).facts), [*damaged]
     except DatasetError as error:
         unusable = Finding(Severity.ERROR, ("train_data_dir",), str(error), "")
-        return known, [*damaged, unusable]
+        return machine, [*damaged, unusable]

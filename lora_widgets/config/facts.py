@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from lora_widgets.config.activations import Activations
 from lora_widgets.config.prompts import PromptFile
 
 
@@ -27,7 +28,8 @@ class DatasetFacts:
     dataset file decides it (empty: `train_batch_size` does), ``skipped`` a sentence for each file left out,
     ``without_caption`` the number of pictures that have no text, ``sentences`` that of captions which look
     like sentences and not like tags, ``enlarged`` that of pictures enlarged to more than twice the size, and
-    ``shapes`` that of different ratios of width and height. ``long_captions`` begins with the longest; it is
+    ``shapes`` that of different ratios of width and height. ``bucket_sizes`` are the sides of the buckets in
+    pixels. ``long_captions`` begins with the longest; it is
     empty too where the base model's tokenizer is not on this machine.
     """
 
@@ -40,6 +42,38 @@ class DatasetFacts:
     enlarged: int = 0
     shapes: int = 0
     long_captions: tuple[LongCaption, ...] = ()
+    bucket_sizes: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class PartSize:
+    """One part of a base model, in numbers (weights): all of them, and those of its linear layers.
+
+    ``adapted`` are the numbers of the layers that LoRA adapts, ``adapted_sides`` the sum of the rows and
+    columns of these layers, which a low-rank matrix of rank 1 beside each of them would hold.
+    """
+
+    numbers: int = 0
+    linear: int = 0
+    adapted: int = 0
+    adapted_sides: int = 0
+
+
+@dataclass(frozen=True)
+class BaseModelFacts:
+    """What the headers of a base model's files say about its size, part by part.
+
+    ``activations`` is what the denoiser keeps for its backward pass, None where its structure is unknown;
+    ``latent_factor`` the pixels along a side that become one latent; ``vae_channels`` the widths of the VAE
+    at full size and at half size.
+    """
+
+    denoiser: PartSize
+    text_encoder: PartSize
+    vae: PartSize
+    activations: Activations | None
+    latent_factor: int = 8
+    vae_channels: tuple[int, int] = (128, 256)
 
 
 @dataclass(frozen=True)
@@ -48,9 +82,10 @@ class Facts:
 
     ``missing_paths`` names the settings whose file or folder does not exist, ``missing_packages`` the
     packages that cannot be imported, ``taken_names`` the file stems of earlier runs in the output folder,
-    ``free_memory_bytes`` is what programs can still take of the machine's memory, ``files`` names the kind
-    (`FILE_KINDS`) of the weight file that a setting holds. ``prompt_file`` is None too where `sample_prompts`
-    names no file.
+    ``free_memory_bytes`` is what programs can still take of the machine's memory, ``free_gpu_bytes`` that of
+    the GPU's, ``free_disk_bytes`` what the drive of the output folder can still take. ``base_model`` is the
+    size of the base model, where its files are on this machine, ``files`` names the kind (`FILE_KINDS`) of
+    the weight file that a setting holds. ``prompt_file`` is None too where `sample_prompts` names no file.
     """
 
     dataset: DatasetFacts | None = None
@@ -60,5 +95,8 @@ class Facts:
     missing_packages: tuple[str, ...] = ()
     taken_names: frozenset[str] = frozenset()
     free_memory_bytes: int | None = None
+    free_gpu_bytes: int | None = None
+    free_disk_bytes: int | None = None
+    base_model: BaseModelFacts | None = None
     files: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     prompt_file: PromptFile | None = None

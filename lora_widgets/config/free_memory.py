@@ -1,15 +1,41 @@
-"""How much memory this machine still has."""
+"""How much memory and disk this machine still has."""
 
+import shutil
+import subprocess
 from pathlib import Path
 
 MEMINFO = Path("/proc/meminfo")
 CONTAINER = Path("/sys/fs/cgroup")
+ASK_GPU = ("nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits")
+PATIENCE_S = 5.0
+MIB = 2**20
 
 
 def free_memory_bytes() -> int | None:
     """Return what programs can still take, in this container if it is one; None where Linux does not say."""
     known = [free for free in (_of_the_machine(), _of_the_container()) if free is not None]
     return min(known, default=None)
+
+
+def free_gpu_bytes() -> int | None:
+    """Return what the first NVIDIA GPU has free, without torch; None without such a GPU or its driver."""
+    if shutil.which(ASK_GPU[0]) is None:
+        return None
+    try:
+        answer = subprocess.run(ASK_GPU, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
+        return int(answer.stdout.split()[0]) * MIB
+    except (OSError, ValueError, IndexError, subprocess.SubprocessError):
+        return None
+
+
+def free_disk_bytes(folder: str) -> int | None:
+    """Return what the drive of a folder, which need not exist yet, can still take; None where unknown."""
+    try:
+        path = Path(folder).expanduser().absolute()
+        there = next(place for place in (path, *path.parents) if place.exists())
+        return shutil.disk_usage(there).free
+    except (OSError, ValueError, RuntimeError, StopIteration):
+        return None
 
 
 def _of_the_machine() -> int | None:

@@ -4,14 +4,15 @@ from typing import Annotated
 
 from pydantic import Field
 
+from lora_widgets.catalog.base_weights import BASE_WEIGHTS
 from lora_widgets.catalog.formats import PRECISIONS
-from lora_widgets.config.fields import NotYet, OneOf, OnlyWhen, Ui
+from lora_widgets.config.fields import OneOf, OnlyWhen, Ui
 from lora_widgets.config.section import Section
 from lora_widgets.config.tabs import Tab
 
 
 class Memory(Section, tab=Tab.ADVANCED, group="Memory"):
-    """Memory against speed."""
+    """Memory against speed. Attention always runs through torch's fused kernels."""
 
     gradient_checkpointing: Annotated[bool, Ui("Gradient checkpointing")] = True
     """Compute parts of the model twice instead of keeping them. Saves much memory, takes about a third more
@@ -19,13 +20,24 @@ class Memory(Section, tab=Tab.ADVANCED, group="Memory"):
 
     mixed_precision: Annotated[str, OneOf(PRECISIONS), Ui("Mixed precision")] = "fp16"
     """Number format of the frozen model and of the computation. bf16 is the better one where the GPU has it;
-    the adapter itself always keeps full precision."""
+    the adapter itself keeps full precision."""
 
-    full_fp16: Annotated[bool, Ui("Full fp16"), OnlyWhen("mixed_precision", "fp16"), NotYet()] = False
+    base_weights: Annotated[str, OneOf(BASE_WEIGHTS), Ui("Frozen weights")] = "dense"
+    """How the large layers of the frozen model are kept. fp8 and int8 halve their memory, nf4 takes a
+    quarter; each makes training slower and less exact. The adapter is not touched."""
+
+    full_fp16: Annotated[bool, Ui("Full fp16"), OnlyWhen("mixed_precision", "fp16")] = False
     """Keep the adapter in half precision too. Saves little and often diverges."""
+
+    full_bf16: Annotated[bool, Ui("Full bf16"), OnlyWhen("mixed_precision", "bf16")] = False
+    """Keep the adapter in bf16 too. Saves little, and updates smaller than 1/256 of a weight are lost."""
 
     no_half_vae: Annotated[bool, Ui("VAE in full precision")] = False
     """Run the VAE in full precision. Needed when pictures turn black or latents are not finite."""
+
+    vae_tiling: Annotated[bool, Ui("VAE in tiles")] = False
+    """Encode and decode pictures larger than the VAE was made for tile by tile. Saves memory; colours may
+    differ a little from tile to tile."""
 
 
 class Caching(Section, tab=Tab.ADVANCED, group="Caching"):

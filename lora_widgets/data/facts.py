@@ -90,6 +90,7 @@ def dataset_facts(found: Scan, plan: BucketPlan, settings: FactsSettings) -> Dat
     return DatasetFacts(
         images=len(found.images),
         bucket_counts=tuple(len(group.indices) for group in groups),
+        bucket_sizes=tuple(_sides(plan.placements[group.indices[0]]) for group in groups),
         batch_sizes=tuple(group.batch_size for group in groups) if settings.dataset_config else (),
         skipped=tuple(f"{skipped.path.name}: {skipped.reason}" for skipped in found.skipped),
         without_caption=found.without_caption,
@@ -127,6 +128,10 @@ def is_sentence(caption: str) -> bool:
     """Tell, by the words between commas, whether a caption is a sentence rather than a list of tags."""
     words, tags = len(caption.split()), caption.count(",") + 1
     return words >= SENTENCE_WORDS and words / tags >= WORDS_BETWEEN_COMMAS
+
+
+def _sides(placement: Placement) -> tuple[int, int]:
+    return placement.bucket.width, placement.bucket.height
 
 
 def _is_enlarged(image: ImageFile, placement: Placement) -> bool:

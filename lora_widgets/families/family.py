@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, get_args
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,7 @@ from lora_widgets.catalog.families import FAMILIES
 from lora_widgets.diffusion.process import NoiseProcess
 
 Part = Literal["vae", "text_encoder", "denoiser"]
+PARTS: tuple[Part, ...] = get_args(Part)
 
 
 @dataclass(frozen=True)
@@ -127,7 +128,7 @@ class Family(Protocol):
         ...
 
     def use_float32_vae(self) -> bool:
-        """Let the loaded autoencoder compute in float32 from now on; False if it did already."""
+        """Let the autoencoder compute in float32, now and when loaded again; False if it did already."""
         ...
 
     def encode_images(

@@ -41,6 +41,8 @@ class Flux:
         self.weights_file: Path | None = self._layout.weights_file
         self._is_dev = self._layout.is_dev
         self._vae_needs_float32 = bool(config.no_half_vae)
+        self._vae_in_tiles = bool(config.vae_tiling)
+        self._base_weights: str = config.base_weights
         self._guidance: float = config.guidance_scale
         own_length = _DEV_TOKENS if self._is_dev else _SCHNELL_TOKENS
         self._t5_tokens: int = config.t5xxl_max_token_length or own_length
@@ -69,7 +71,7 @@ class Flux:
     def load_vae(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load the autoencoder; ``no_half_vae`` turns ``dtype`` into float32."""
         dtype = torch.float32 if self._vae_needs_float32 else dtype
-        self.vae = autoencoder.load_autoencoder(self._layout.vae, device, dtype)
+        self.vae = autoencoder.load_autoencoder(self._layout.vae, device, dtype, in_tiles=self._vae_in_tiles)
 
     def load_text_encoder(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load CLIP-L and T5 with their tokenizers, frozen."""
@@ -84,7 +86,9 @@ class Flux:
         """Load the transformer, frozen."""
         from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
 
-        self.transformer = self._layout.transformer.load(FluxTransformer2DModel, device=device, dtype=dtype)
+        self.transformer = self._layout.transformer.load(
+            FluxTransformer2DModel, device=device, dtype=dtype, stored_as=self._base_weights
+        )
 
     def unload(self, part: Part) -> None:
         """Forget a part and return its memory; nothing happens if it is not loaded."""
@@ -99,7 +103,8 @@ class Flux:
     def fingerprint(self, part: Part) -> str:
         """Return a hash of all that decides the outputs of a loaded part: weights, formats, vocabulary."""
         if part == "vae":
-            return fingerprint(loaded(self.vae, part), self._latent_scale, self._latent_shift)
+            tiles = ("tiles",) if self._vae_in_tiles else ()
+            return fingerprint(loaded(self.vae, part), self._latent_scale, self._latent_shift, *tiles)
         if part == "denoiser":
             return fingerprint(loaded(self.transformer, "transformer"))
         readers = (self.text_encoder, self.tokenizer), (self.text_encoder_2, self.tokenizer_2)
@@ -114,7 +119,8 @@ class Flux:
         )
 
     def use_float32_vae(self) -> bool:
-        """Let the loaded autoencoder compute in float32 from now on; False if it did already."""
+        """Let the autoencoder compute in float32, now and when loaded again; False if it did already."""
+        self._vae_needs_float32 = True
         return autoencoder.to_float32(loaded(self.vae, "vae"))
 
     def encode_images(

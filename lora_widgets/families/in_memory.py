@@ -1,6 +1,8 @@
 """The parts of a base model that are in memory: they come and go, and what is used must be there."""
 
+import ctypes
 import gc
+import sys
 from typing import Any
 
 import torch
@@ -17,8 +19,18 @@ def loaded(part: Any, name: str) -> Any:
 def free_memory() -> None:
     """Give back the memory of what was just forgotten."""
     gc.collect()
+    if sys.platform == "linux":
+        _give_back_pages()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
+
+
+def _give_back_pages() -> None:
+    """Let the C library return what it keeps for later: after a model that is much, and seldom fits again."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError):  # another C library than GNU's
+        return
 
 
 def let_checkpoints_act(root: nn.Module) -> None:

@@ -9,10 +9,13 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from lora_widgets.catalog.weight_files import Shapes
 from lora_widgets.errors import ModelError
+from lora_widgets.families.in_memory import free_memory
 from lora_widgets.families.native_names import Names, Rename
-from lora_widgets.families.weight_file import WeightFile
-from lora_widgets.families.weights import Source, downloading, load_part
+from lora_widgets.families.stored_linear import DENSE, StoredLinear, is_stored
+from lora_widgets.families.weight_file import WeightFile, find_weight_file
+from lora_widgets.families.weights import Source, downloading, load_part, safetensors_of
 
 
 class PartPlace(Protocol):
@@ -32,8 +35,13 @@ class PartPlace(Protocol):
         """Fetch the weights if they are not on this machine, and yield (done, total) in MiB."""
         ...
 
-    def load(self, kind: type[Any], *, device: torch.device | str, dtype: torch.dtype) -> Any:
-        """Return a frozen ``kind`` in eval mode on ``device``; raises ModelError if it cannot be loaded."""
+    def load(
+        self, kind: type[Any], *, device: torch.device | str, dtype: torch.dtype, stored_as: str = DENSE
+    ) -> Any:
+        """Return a frozen ``kind`` in eval mode on ``device``; raises ModelError if it cannot be loaded.
+
+        ``stored_as`` (`BASE_WEIGHTS`) says how the weights of its large linear layers are kept.
+        """
         ...
 
 
@@ -58,16 +66,48 @@ class FolderPart:
         """
         return downloading(self.source, self.subfolder)
 
-    def load(self, kind: type[Any], *, device: torch.device | str, dtype: torch.dtype) -> Any:
+    def load(
+        self, kind: type[Any], *, device: torch.device | str, dtype: torch.dtype, stored_as: str = DENSE
+    ) -> Any:
         """Return a frozen ``kind`` in eval mode on ``device``.
+
+        Filled tensor by tensor where the files name tensors as the class does. Older names, and formats other
+        than safetensors, are left to the library, which has more in memory meanwhile.
 
         Raises:
             ModelError: the weights are missing, damaged, or cannot be fetched.
         """
+        model, files = empty_model(kind, self.config), self._files()
+        if names := _same_names(
+            model, {name: shape for file in files for name, shape in file.shapes.items()}
+        ):
+            for file in files:
+                for name, tensor in file.read(names.keys() & file.shapes.keys()):
+                    _put(model, names[name], tensor, device=device, dtype=dtype)
+                    _store(model, names[name], stored_as)
+            return _complete(model, device, stored_as)
         called = "dtype" if _is_of_transformers(kind) else "torch_dtype"
-        return load_part(
+        model = load_part(
             kind.from_pretrained, self.source, subfolder=self.subfolder, device=device, **{called: dtype}
         )
+        for name, _ in list(model.named_parameters()):
+            _store(model, name, stored_as)
+        return model
+
+    def _files(self) -> list[WeightFile]:
+        """Open the files with the weights; none where they are in another format.
+
+        Raises:
+            ModelError: one of them is damaged.
+        """
+        found = safetensors_of(self.source, self.subfolder)
+        try:
+            opened = [find_weight_file(self.source.setting, str(path)) for path in found]
+        except ModelError as error:
+            raise ModelError(
+                f"The {self.subfolder} of the model in `{self.source.setting}` cannot be loaded. {error}"
+            ) from error
+        return [file for file in opened if file is not None]
 
 
 @dataclass(frozen=True)
@@ -88,7 +128,9 @@ class FilePart:
         """Yield nothing: the file is here."""
         return iter(())
 
-    def load(self, kind: type[Any], *, device: torch.device | str, dtype: torch.dtype) -> Any:
+    def load(
+        self, kind: type[Any], *, device: torch.device | str, dtype: torch.dtype, stored_as: str = DENSE
+    ) -> Any:
         """Return a frozen ``kind`` in eval mode on ``device``, filled tensor by tensor.
 
         Beside the model itself only the tensor in hand is in memory.
@@ -104,12 +146,8 @@ class FilePart:
         for source, tensor in self.file.read(inside):
             for name in inside[source]:
                 _put(model, name, places[name].cut(tensor), device=device, dtype=dtype)
-        for name, buffer in list(model.named_buffers()):  # computed ones, which no file holds
-            if buffer.device != torch.device(device):
-                _put(model, name, buffer, device=device, dtype=buffer.dtype)
-        if _is_of_transformers(kind):  # of two names for one tensor each got its own
-            model.tie_weights()  # pyright: ignore[reportCallIssue]
-        return model.requires_grad_(requires_grad=False).eval()
+                _store(model, name, stored_as)
+        return _complete(model, device, stored_as)
 
     def _places(self, model: nn.Module) -> Names:
         """Return for each tensor of the model its place in the file; all must be there and fit."""
@@ -150,6 +188,33 @@ def empty_model(kind: type[Any], config: Mapping[str, Any]) -> nn.Module:
         return kind.from_config(dict(config))
 
 
+def _complete(model: nn.Module, device: torch.device | str, stored_as: str) -> nn.Module:
+    """Move the buffers that a model computes itself, which no file holds, and freeze it."""
+    if stored_as != DENSE:
+        free_memory()  # the dense weights of a moment ago
+    for name, buffer in list(model.named_buffers()):
+        if buffer.device != torch.device(device):
+            _put(model, name, buffer, device=device, dtype=buffer.dtype)
+    if _is_of_transformers(type(model)):  # of two names for one tensor each got its own
+        model.tie_weights()  # pyright: ignore[reportCallIssue]
+    return model.requires_grad_(requires_grad=False).eval()
+
+
+def _same_names(model: nn.Module, shapes: Shapes) -> dict[str, str]:
+    """Return the model's name of each tensor in its files; empty where one is missing or of another size.
+
+    transformers 5 dropped the level "text_model" that its version 4 writes.
+    """
+    known = {name.removeprefix("text_model."): name for name in shapes}
+    found: dict[str, str] = {}
+    for name, tensor in model.state_dict().items():
+        source = known.get(name.removeprefix("text_model."))
+        if source is None or shapes[source] != tuple(tensor.shape):
+            return {}
+        found[source] = name
+    return found
+
+
 @contextmanager
 def _quiet_config() -> Iterator[None]:
     """Let no library comment on configurations, which name options of all versions."""
@@ -172,6 +237,17 @@ def _put(
     kept = dtype if old.is_floating_point() else old.dtype
     value = tensor.reshape(old.shape).to(device, kept).contiguous()
     setattr(owner, leaf, nn.Parameter(value, requires_grad=False) if isinstance(old, nn.Parameter) else value)
+
+
+def _store(model: nn.Module, name: str, how: str) -> None:
+    """Keep the weight of a linear layer in fewer bits once the layer is complete."""
+    path, _, _ = name.rpartition(".")
+    layer = model.get_submodule(path)
+    if not is_stored(path, layer, how=how) or any(tensor.is_meta for tensor in layer.parameters()):
+        return
+    parent, _, leaf = path.rpartition(".")
+    stored = StoredLinear(layer.weight, layer.bias, how=how)  # pyright: ignore[reportArgumentType]
+    setattr(model.get_submodule(parent), leaf, stored)
 
 
 def _fits(found: tuple[int, ...], wanted: tuple[int, ...]) -> bool:

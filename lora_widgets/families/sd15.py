@@ -34,6 +34,8 @@ class SD15:
         self._layout: Layout = read_layout(config)
         self.weights_file: Path | None = self._layout.weights_file
         self._vae_needs_float32 = bool(config.no_half_vae)
+        self._vae_in_tiles = bool(config.vae_tiling)
+        self._base_weights: str = config.base_weights
         self._max_tokens: int = config.max_token_length
         self._read = clip_text.weighted_tokens if config.weighted_captions else clip_text.plain_tokens
         self.process = noise_process(self._layout.scheduler_config, config)
@@ -55,7 +57,7 @@ class SD15:
     def load_vae(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load the autoencoder; ``no_half_vae`` turns ``dtype`` into float32."""
         dtype = torch.float32 if self._vae_needs_float32 else dtype
-        self.vae = autoencoder.load_autoencoder(self._layout.vae, device, dtype)
+        self.vae = autoencoder.load_autoencoder(self._layout.vae, device, dtype, in_tiles=self._vae_in_tiles)
 
     def load_text_encoder(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load the CLIP text encoder and its tokenizer, frozen."""
@@ -67,7 +69,7 @@ class SD15:
 
     def load_denoiser(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load the UNet, frozen."""
-        self.unet = denoiser.load_unet(self._layout.unet, device, dtype)
+        self.unet = denoiser.load_unet(self._layout.unet, device, dtype, stored_as=self._base_weights)
 
     def unload(self, part: Part) -> None:
         """Forget a part and return its memory; nothing happens if it is not loaded."""
@@ -82,14 +84,16 @@ class SD15:
     def fingerprint(self, part: Part) -> str:
         """Return a hash of all that decides the outputs of a loaded part: weights, formats, vocabulary."""
         if part == "vae":
-            return fingerprint(loaded(self.vae, part), self._latent_scale)
+            tiles = ("tiles",) if self._vae_in_tiles else ()
+            return fingerprint(loaded(self.vae, part), self._latent_scale, *tiles)
         if part == "text_encoder":
             vocabulary = sorted(loaded(self.tokenizer, "tokenizer").get_vocab().items())
             return fingerprint(loaded(self.text_encoder, part), vocabulary)
         return fingerprint(loaded(self.unet, part))
 
     def use_float32_vae(self) -> bool:
-        """Let the loaded autoencoder compute in float32 from now on; False if it did already."""
+        """Let the autoencoder compute in float32, now and when loaded again; False if it did already."""
+        self._vae_needs_float32 = True
         return autoencoder.to_float32(loaded(self.vae, "vae"))
 
     def encode_images(

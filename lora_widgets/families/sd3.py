@@ -42,6 +42,8 @@ class SD3:
         self._layout: Layout = read_layout(config)
         self.weights_file: Path | None = self._layout.weights_file
         self._vae_needs_float32 = bool(config.no_half_vae)
+        self._vae_in_tiles = bool(config.vae_tiling)
+        self._base_weights: str = config.base_weights
         self._t5_tokens: int = config.t5xxl_max_token_length or T5_TOKENS
         self._t5_is_masked = bool(config.apply_t5_attn_mask)
         self.process = sd3_process(config, shift=self._layout.scheduler_config.get("shift", 3.0))
@@ -68,7 +70,7 @@ class SD3:
     def load_vae(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load the autoencoder; ``no_half_vae`` turns ``dtype`` into float32."""
         dtype = torch.float32 if self._vae_needs_float32 else dtype
-        self.vae = autoencoder.load_autoencoder(self._layout.vae, device, dtype)
+        self.vae = autoencoder.load_autoencoder(self._layout.vae, device, dtype, in_tiles=self._vae_in_tiles)
 
     def load_text_encoder(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load both CLIP text encoders, T5 if the model has it, and their tokenizers, frozen."""
@@ -88,7 +90,9 @@ class SD3:
         """Load the transformer, frozen."""
         from diffusers.models.transformers.transformer_sd3 import SD3Transformer2DModel
 
-        self.transformer = self._layout.transformer.load(SD3Transformer2DModel, device=device, dtype=dtype)
+        self.transformer = self._layout.transformer.load(
+            SD3Transformer2DModel, device=device, dtype=dtype, stored_as=self._base_weights
+        )
 
     def unload(self, part: Part) -> None:
         """Forget a part and return its memory; nothing happens if it is not loaded."""
@@ -104,7 +108,8 @@ class SD3:
     def fingerprint(self, part: Part) -> str:
         """Return a hash of all that decides the outputs of a loaded part: weights, formats, vocabulary."""
         if part == "vae":
-            return fingerprint(loaded(self.vae, part), self._latent_scale, self._latent_shift)
+            tiles = ("tiles",) if self._vae_in_tiles else ()
+            return fingerprint(loaded(self.vae, part), self._latent_scale, self._latent_shift, *tiles)
         if part == "denoiser":
             return fingerprint(loaded(self.transformer, "transformer"))
         readers = [*self._clips(), (self.text_encoder_3, self.tokenizer_3)]
@@ -121,7 +126,8 @@ class SD3:
         )
 
     def use_float32_vae(self) -> bool:
-        """Let the loaded autoencoder compute in float32 from now on; False if it did already."""
+        """Let the autoencoder compute in float32, now and when loaded again; False if it did already."""
+        self._vae_needs_float32 = True
         return autoencoder.to_float32(loaded(self.vae, "vae"))
 
     def encode_images(

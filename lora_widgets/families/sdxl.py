@@ -36,6 +36,8 @@ class SDXL:
         self._layout: Layout = read_layout(config)
         self.weights_file: Path | None = self._layout.weights_file
         self._vae_needs_float32 = bool(config.no_half_vae)
+        self._vae_in_tiles = bool(config.vae_tiling)
+        self._base_weights: str = config.base_weights
         self._max_tokens: int = config.max_token_length
         self._read = clip_text.weighted_tokens if config.weighted_captions else clip_text.plain_tokens
         self.process = noise_process(self._layout.scheduler_config, config)
@@ -59,7 +61,7 @@ class SDXL:
     def load_vae(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load the autoencoder; ``no_half_vae`` turns ``dtype`` into float32."""
         dtype = torch.float32 if self._vae_needs_float32 else dtype
-        self.vae = autoencoder.load_autoencoder(self._layout.vae, device, dtype)
+        self.vae = autoencoder.load_autoencoder(self._layout.vae, device, dtype, in_tiles=self._vae_in_tiles)
 
     def load_text_encoder(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load both CLIP text encoders and their tokenizers, frozen."""
@@ -72,7 +74,7 @@ class SDXL:
 
     def load_denoiser(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load the UNet, frozen."""
-        self.unet = denoiser.load_unet(self._layout.unet, device, dtype)
+        self.unet = denoiser.load_unet(self._layout.unet, device, dtype, stored_as=self._base_weights)
 
     def unload(self, part: Part) -> None:
         """Forget a part and return its memory; nothing happens if it is not loaded."""
@@ -87,7 +89,8 @@ class SDXL:
     def fingerprint(self, part: Part) -> str:
         """Return a hash of all that decides the outputs of a loaded part: weights, formats, vocabulary."""
         if part == "vae":
-            return fingerprint(loaded(self.vae, part), self._latent_scale)
+            tiles = ("tiles",) if self._vae_in_tiles else ()
+            return fingerprint(loaded(self.vae, part), self._latent_scale, *tiles)
         if part == "denoiser":
             return fingerprint(loaded(self.unet, "unet"))
         return " ".join(
@@ -96,7 +99,8 @@ class SDXL:
         )
 
     def use_float32_vae(self) -> bool:
-        """Let the loaded autoencoder compute in float32 from now on; False if it did already."""
+        """Let the autoencoder compute in float32, now and when loaded again; False if it did already."""
+        self._vae_needs_float32 = True
         return autoencoder.to_float32(loaded(self.vae, "vae"))
 
     def encode_images(

@@ -155,6 +155,17 @@ def load_part(
     return _loaded(load, source, subfolder).requires_grad_(requires_grad=False).eval().to(device)
 
 
+def safetensors_of(source: Source, part: str) -> list[Path]:
+    """Return the files with the weights of a part, of one variant; none where they are in another format.
+
+    Raises:
+        ModelError: they cannot be fetched.
+    """
+    files = sorted((_with_weights(source, part) / part).glob("*.safetensors"))
+    whole = [file for file in files if ".fp16." not in file.name]
+    return whole or files
+
+
 def load_tokenizer(loader: Callable[..., Any], source: Source, *, subfolder: str) -> Any:
     """Load a tokenizer with a ``from_pretrained`` function.
 

@@ -12,3 +12,8 @@ def counted(count: int, word: str) -> str:
     """Write a number of things: 1 picture, 1,000 pictures, 2 batches."""
     plural = f"{word}es" if word.endswith("tch") else f"{word}s"
     return f"{count:,} {word if count == 1 else plural}"
+
+
+def gigabytes(count: float) -> str:
+    """Write a number of bytes: 12.3 GB, or 210 MB where it is less than one."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

@@ -16,7 +16,9 @@ from lora_widgets.events import Event, Finished, Notice, StepDone
 from lora_widgets.training.caching import encode_pixels
 from lora_widgets.training.control import Control
 from lora_widgets.training.loss import diffusion_loss, draw_noise, emphasis_of
+from lora_widgets.training.memory_peaks import SAMPLES, TRAINING
 from lora_widgets.training.optimizers import averaged, rates_in_effect, set_rates
+from lora_widgets.training.out_of_memory import explained, is_out_of_memory, make_room
 from lora_widgets.training.precision import VAE_OVERFLOWS
 from lora_widgets.training.prepare import Job
 from lora_widgets.training.randomness import generator_for
@@ -45,26 +47,37 @@ def run_loop(job: Job, control: Control) -> Iterator[Event]:
     with Prefetcher(job.dataset.batch_at, start=indices[0], stop=indices[1], ahead=ahead) as batches:
         try:
             if job.step == 0 and config.sample_at_first:
-                yield from job.studio.draw_all(step=0, epoch=1, untouched=True)
+                yield from _samples(job, step=0, epoch=1, untouched=True)
+            job.peaks.restart()
             last = time.perf_counter()
             while job.step < total and not control.checkpoint():
                 yield from _one_step(job, batches, since=last)
                 last = time.perf_counter()
                 if config.sample_every.due(job.step, steps_per_epoch=per_epoch):
                     with averaged(job.optimizer):
-                        yield from job.studio.draw_all(
-                            step=job.step, epoch=job.epoch_of(job.step - 1), untouched=False
+                        yield from _samples(
+                            job, step=job.step, epoch=job.epoch_of(job.step - 1), untouched=False
                         )
                 yield from save_if_due(job)
         except GeneratorExit:
             for _ in save_end(job):
                 pass
             raise
-        except Exception:
+        except Exception as error:
             # Whatever went wrong came before an update, so what was learned so far is whole.
+            if not is_out_of_memory(error):
+                yield from save_end(job)
+                raise
+            make_room(error)
             yield from save_end(job)
-            raise
+            raise explained(error, config, while_doing=f"step {job.step + 1}") from None
     yield from _finish(job)
+
+
+def _samples(job: Job, *, step: int, epoch: int, untouched: bool) -> Iterator[Event]:
+    work = job.studio.draw_all(step=step, epoch=epoch, untouched=untouched)
+    yield from job.peaks.measured(SAMPLES, work)
+    job.peaks.restart()
 
 
 def micro_steps(job: Job, step: int) -> range:
@@ -81,6 +94,9 @@ def _one_step(job: Job, batches: Iterator[Batch], *, since: float) -> Iterator[E
     set_rates(job.optimizer, rates_at(job.plan.config, step, total=job.plan.steps.total_steps))
     result = train_step(job, step, batches)
     job.step = step + 1
+    job.peaks.take(TRAINING)
+    if step == job.first_step + 1:  # the first update makes the optimizer's state
+        job.peaks.tell(TRAINING)
     while job.notices:
         yield job.notices.pop(0)
     if result.skipped:
@@ -181,6 +197,8 @@ def _finish(job: Job) -> Iterator[Event]:
     for event in save_end(job):
         files.append(event.path)  # pyright: ignore[reportAttributeAccessIssue] - save_end yields Saved only
         yield event
+    job.peaks.tell(TRAINING)
+    yield from job.notices
     reason = "done" if job.step >= job.plan.steps.total_steps else "stopped"
     yield Finished(
         reason=reason,

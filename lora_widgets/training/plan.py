@@ -7,11 +7,13 @@ from typing import Any
 
 from lora_widgets.catalog.formats import SAVE_FORMATS
 from lora_widgets.config.findings import Facts, Finding, Severity, check
-from lora_widgets.config.free_memory import free_memory_bytes
+from lora_widgets.config.free_memory import free_disk_bytes, free_memory_bytes
 from lora_widgets.config.layer_presets import layers_of
+from lora_widgets.config.memory_estimate import MemoryEstimate, estimate_for
 from lora_widgets.config.prompts import Prompt, prompts_of, written_prompts
 from lora_widgets.config.steps import StepPlan, steps_of
 from lora_widgets.config.training_config import TrainingConfig
+from lora_widgets.data.base_model import base_model_facts
 from lora_widgets.data.facts import FoundPictures, facts_for
 from lora_widgets.data.prompt_file import look_up_prompts
 from lora_widgets.errors import ConfigError, StateError
@@ -19,14 +21,17 @@ from lora_widgets.families.family import Family, open_family
 from lora_widgets.lora_files.lora_file import kohya_tensors
 from lora_widgets.training.folder import RunFolder
 from lora_widgets.training.optimizers import optimizer_keywords
-from lora_widgets.training.precision import has_bf16, has_cuda
+from lora_widgets.training.precision import free_gpu_bytes, has_bf16, has_cuda
 from lora_widgets.training.samples import ready_scheduler
 from lora_widgets.training.state import Saved, find_state, identity_of, read_state, refuse_differences
 
 
 @dataclass(frozen=True)
 class Plan:
-    """A run that can begin: what was found, what will be done, and where it goes on from, if it does."""
+    """A run that can begin: what was found, what will be done, and where it goes on from, if it does.
+
+    ``memory`` is None where the size of the base model is unknown.
+    """
 
     config: TrainingConfig
     found: FoundPictures
@@ -38,6 +43,7 @@ class Plan:
     warnings: tuple[str, ...]
     resumed: Saved | None
     start_values: tuple[dict[str, Any], str] | None
+    memory: MemoryEstimate | None
 
 
 def make_plan(config: TrainingConfig) -> Plan:
@@ -53,6 +59,9 @@ def make_plan(config: TrainingConfig) -> Plan:
         cuda=has_cuda(),
         bf16=has_bf16(),
         free_memory_bytes=free_memory_bytes(),
+        free_gpu_bytes=free_gpu_bytes(),
+        free_disk_bytes=free_disk_bytes(config.output_dir),
+        base_model=base_model_facts(dict(config)),
         prompt_file=look_up_prompts(config.sample_prompts),
     )
     findings = check(config, facts).findings
@@ -71,7 +80,10 @@ def make_plan(config: TrainingConfig) -> Plan:
     folder.make()
     warnings = tuple(_sentences(f) for f in findings if f.severity is Severity.WARNING)
     warnings += family.notes
-    return Plan(config, found, steps, family, folder, prompts, identity, warnings, resumed, start_values)
+    memory = estimate_for(config, facts, steps)
+    return Plan(
+        config, found, steps, family, folder, prompts, identity, warnings, resumed, start_values, memory
+    )
 
 
 def _refuse_errors(findings: Iterable[Finding]) -> None:

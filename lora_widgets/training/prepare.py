@@ -3,7 +3,9 @@
 import time
 import uuid
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 
@@ -13,12 +15,15 @@ from lora_widgets.adapters.keys import canonical_key, read_lora_file
 from lora_widgets.config.files import save_config
 from lora_widgets.data.dataset import Dataset
 from lora_widgets.events import Event, Notice, PhaseProgress, Started
+from lora_widgets.families.family import Family
 from lora_widgets.training.caching import cache_latents, cache_text
 from lora_widgets.training.control import Control
+from lora_widgets.training.memory_peaks import CAPTIONS, PICTURES, PeakMeter
+from lora_widgets.training.memory_peaks import LOADING as LOADING_DENOISER
 from lora_widgets.training.metadata import RunFacts
 from lora_widgets.training.optimizers import build_optimizer, load_optimizer
 from lora_widgets.training.plan import Plan
-from lora_widgets.training.precision import Precision, precision_of
+from lora_widgets.training.precision import Precision, precision_for
 from lora_widgets.training.randomness import generator_for
 from lora_widgets.training.samples import Studio
 from lora_widgets.training.text import CachedText, LiveText
@@ -31,7 +36,8 @@ LOADING = "Loading the base model"
 class Job:
     """A run ready to loop; beside the models, ``step``, ``weights`` and ``states`` are what changes.
 
-    ``notices`` are what a step has to say beside its numbers; the loop passes them on.
+    ``notices`` are what a step has to say beside its numbers; the loop passes them on. ``peaks`` measures
+    what each phase takes of the memory, ``first_step`` is where this run began.
     """
 
     plan: Plan
@@ -43,10 +49,12 @@ class Job:
     scaler: torch.amp.GradScaler
     studio: Studio
     facts: RunFacts
+    peaks: PeakMeter
     step: int = 0
+    first_step: int = 0
     weights: tuple[str, ...] = ()
     states: tuple[str, ...] = ()
-    notices: list[Notice] = field(default_factory=list)
+    notices: list[Event] = field(default_factory=list[Event])
     began: float = field(default_factory=time.monotonic)
 
     def close(self) -> None:
@@ -79,19 +87,24 @@ def prepare(plan: Plan, control: Control) -> Generator[Event, None, Job]:
     Raises:
         Stopped: the user asked for it meanwhile.
     """
-    config, family, precision = plan.config, plan.family, precision_of(plan.config.mixed_precision)
+    config, family, precision = plan.config, plan.family, precision_for(plan.config)
     yield from _notices(plan)
     yield from _download(plan, control)
     dataset = Dataset(plan.found.scan.images, plan.found.plan, plan.found.scan.parts, seed=config.seed)
-    text = yield from _prepare_text(plan, dataset, precision, control)
-    yield from _prepare_latents(plan, dataset, precision, control)
-    yield from _load(plan, precision, "denoiser")
+    told: list[Event] = []
+    peaks = PeakMeter(precision.device, plan.memory, told)
+    text = yield from peaks.measured(CAPTIONS, _prepare_text(plan, dataset, precision, control))
+    yield from peaks.measured(PICTURES, _prepare_latents(plan, dataset, precision, control))
+    yield from peaks.measured(LOADING_DENOISER, _load(plan, precision, "denoiser"))
     control.leave_if_stopping()
     adapter = attach(
         family, config, generator=generator_for(config.seed, "adapter"), sizes=_sizes_of_file(plan)
     )
     yield from (Notice("warning", note) for note in adapter.notes)
     adapter.to(precision.device)
+    for parameters in adapter.parameters_of().values():
+        for parameter in parameters:
+            parameter.data = parameter.data.to(precision.adapter)
     if config.gradient_checkpointing:
         family.enable_gradient_checkpointing(unet=True, text_encoder=config.trains_text_encoder)
     if plan.start_values:
@@ -109,6 +122,7 @@ def prepare(plan: Plan, control: Control) -> Generator[Event, None, Job]:
         folder=plan.folder.samples,
         stem=plan.folder.stem,
         control=control,
+        with_vae=partial(_vae_in_memory, family, precision) if config.latents_are_cached else nullcontext,
     )
     facts = RunFacts(
         config=config,
@@ -120,7 +134,8 @@ def prepare(plan: Plan, control: Control) -> Generator[Event, None, Job]:
         started_at=time.time(),
         weights_file=family.weights_file,
     )
-    job = Job(plan, precision, dataset, text, adapter, optimizer, precision.new_scaler(), studio, facts)
+    scaler = precision.new_scaler()
+    job = Job(plan, precision, dataset, text, adapter, optimizer, scaler, studio, facts, peaks, notices=told)
     _go_on(job)
     save_config(config, plan.folder.config)
     return job
@@ -151,7 +166,7 @@ def _download(plan: Plan, control: Control) -> Iterator[Event]:
         control.leave_if_stopping()
 
 
-def _load(plan: Plan, precision: Precision, part: str) -> Iterator[Event]:
+def _load(plan: Plan, precision: Precision, part: str) -> Generator[Event, None, None]:
     parts = ("text_encoder", "vae", "denoiser")
     yield PhaseProgress(LOADING, parts.index(part), len(parts))
     getattr(plan.family, f"load_{part}")(precision.device, precision.weights)
@@ -173,13 +188,24 @@ def _prepare_text(
     return cached
 
 
-def _prepare_latents(plan: Plan, dataset: Dataset, precision: Precision, control: Control) -> Iterator[Event]:
+def _prepare_latents(
+    plan: Plan, dataset: Dataset, precision: Precision, control: Control
+) -> Generator[Event, None, None]:
     yield from _load(plan, precision, "vae")
     if not plan.config.latents_are_cached:
         return
     dataset.use_latents((yield from cache_latents(plan, dataset, precision, control)))
-    if not plan.prompts:
-        plan.family.unload("vae")
+    plan.family.unload("vae")  # samples load it again
+
+
+@contextmanager
+def _vae_in_memory(family: Family, precision: Precision) -> Iterator[None]:
+    """Have the autoencoder beside the denoiser for a while."""
+    family.load_vae(precision.device, precision.weights)
+    try:
+        yield
+    finally:
+        family.unload("vae")
 
 
 def _go_on(job: Job) -> None:
@@ -190,4 +216,5 @@ def _go_on(job: Job) -> None:
     job.adapter.load_state(saved.adapter, source=source)
     load_optimizer(job.optimizer, saved.optimizer, job.plan.config, source=source)
     job.scaler.load_state_dict(saved.scaler)
+    job.first_step = saved.progress.step
     job.step, job.weights, job.states = saved.progress.step, saved.progress.weights, saved.progress.states

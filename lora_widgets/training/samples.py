@@ -1,8 +1,8 @@
 """Drawing sample pictures with what is being trained, without disturbing it."""
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from inspect import signature
@@ -36,7 +36,8 @@ _OUT_OF_MEMORY = ("out of memory", "can't allocate memory")
 class Studio:
     """Everything needed to draw: the model's parts, where pictures go, and what they are called.
 
-    ``notices`` are what drawing a picture has to say beside it.
+    ``notices`` are what drawing a picture has to say beside it; ``with_vae`` has the autoencoder in memory
+    while pictures are drawn.
     """
 
     family: Family
@@ -50,15 +51,19 @@ class Studio:
     stem: str
     control: Control
     notices: list[Notice] = field(default_factory=list)
+    with_vae: Callable[[], AbstractContextManager[None]] = nullcontext
 
-    def draw_all(self, *, step: int, epoch: int, untouched: bool) -> Iterator[Event]:
+    def draw_all(self, *, step: int, epoch: int, untouched: bool) -> Generator[Event, None, None]:
         """Draw every prompt; ``untouched`` leaves the adapter out, for the picture to compare with.
 
         A stop that is asked for meanwhile ends the drawing after the sampler's step in progress. A picture
         that cannot be drawn or written costs only itself, and a notice names it.
         """
-        if not self.prompts:
-            return
+        if self.prompts:
+            with self.with_vae():
+                yield from self._draw_all(step=step, epoch=epoch, untouched=untouched)
+
+    def _draw_all(self, *, step: int, epoch: int, untouched: bool) -> Iterator[Event]:
         for index, prompt in enumerate(self.prompts):
             yield PhaseProgress(PHASE, index, len(self.prompts))
             began = time.perf_counter()

@@ -6,8 +6,10 @@ from contextlib import closing
 
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.events import Event, Finished, PhaseProgress
+from lora_widgets.families.family import PARTS
 from lora_widgets.training.control import Control, Stopped
 from lora_widgets.training.loop import run_loop
+from lora_widgets.training.out_of_memory import explained, is_out_of_memory, make_room
 from lora_widgets.training.plan import make_plan
 from lora_widgets.training.prepare import prepare
 from lora_widgets.training.quiet import hush_libraries
@@ -34,6 +36,13 @@ def iter_training(config: TrainingConfig, control: Control | None = None) -> Ite
     except Stopped:
         yield Finished("stopped", 0, plan.steps.total_steps, time.monotonic() - began, ())
         return
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        make_room(error)
+        for part in PARTS:
+            plan.family.unload(part)
+        raise explained(error, config, while_doing="loading and encoding") from None
     with closing(job):
         yield job.started()
         yield from run_loop(job, control)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import ipywidgets
 
-from lora_widgets.events import Event, Failed, Finished, Notice, Saved, Started
+from lora_widgets.events import Event, Failed, Finished, MemoryPeak, Notice, Saved, Started
+from lora_widgets.preview.numbers import gigabytes
 from lora_widgets.widgets.markup import html_widget
 
 MAX_LINES = 200
@@ -55,15 +56,31 @@ def entry_of(event: Event) -> tuple[str, str] | None:
     match event:
         case Notice():
             return event.level, event.message
-        case Started():
-            return "info", _started_text(event)
-        case Saved():
-            return "info", f"Step {event.step}: saved {event.kind} {Path(event.path).name}"
-        case Finished():
-            return "info", f"{'Done' if event.reason == 'done' else 'Stopped'} at step {event.step}."
         case Failed():
             return "error", f"{event.error} {event.remedy}"
-    return None
+        case _:
+            text = _text_of(event)
+            return None if text is None else ("info", text)
+
+
+def _text_of(event: Event) -> str | None:
+    match event:
+        case Started():
+            return _started_text(event)
+        case Saved():
+            return f"Step {event.step}: saved {event.kind} {Path(event.path).name}"
+        case MemoryPeak():
+            return peak_text(event)
+        case Finished():
+            return f"{'Done' if event.reason == 'done' else 'Stopped'} at step {event.step}."
+        case _:
+            return None
+
+
+def peak_text(event: MemoryPeak) -> str:
+    """Say what a phase took, beside what was expected."""
+    expected = f" (estimated: {gigabytes(event.estimated_bytes)})" if event.estimated_bytes else ""
+    return f"{event.phase} took up to {gigabytes(event.peak_bytes)} of {event.place}{expected}."
 
 
 def _started_text(event: Started) -> str:

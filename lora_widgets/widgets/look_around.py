@@ -16,11 +16,12 @@ from lora_widgets.catalog.optimizers import OPTIMIZERS
 from lora_widgets.catalog.samplers import SAMPLERS
 from lora_widgets.config.fields import FieldSpec, fields
 from lora_widgets.config.findings import Facts, Finding, Severity
-from lora_widgets.config.free_memory import free_memory_bytes
+from lora_widgets.config.free_memory import free_disk_bytes, free_gpu_bytes, free_memory_bytes
 from lora_widgets.config.setup import DEMO
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.config.weight_facts import weight_facts
 from lora_widgets.config.weight_headers import is_weight_file
+from lora_widgets.data.base_model import PART_FILES, base_model_facts
 from lora_widgets.data.prompt_file import look_up_prompts
 from lora_widgets.errors import DatasetError
 from lora_widgets.widgets.known_pictures import SCAN_SETTINGS, KnownPictures
@@ -83,7 +84,9 @@ class Seen:
         files = {name: kind for name, kind in self.facts.files.items() if name not in names}
         facts = replace(facts, files=files)
         if OUTPUT in names:
-            facts = replace(facts, taken_names=frozenset())
+            facts = replace(facts, taken_names=frozenset(), free_disk_bytes=None)
+        if names & {BASE_MODEL, "model_type", *PART_FILES}:
+            facts = replace(facts, base_model=None)
         if PROMPTS in names:
             facts = replace(facts, prompt_file=None)
         if names & {FOLDER, "dataset_config"}:
@@ -129,6 +132,9 @@ def look(values: Mapping[str, object], pictures: KnownPictures) -> Seen:
         missing_packages=missing_packages(),
         taken_names=taken_names(str(values.get(OUTPUT) or "")),
         free_memory_bytes=free_memory_bytes(),
+        free_gpu_bytes=free_gpu_bytes(),
+        free_disk_bytes=free_disk_bytes(str(values.get(OUTPUT) or ".")),
+        base_model=base_model_facts(values),
         prompt_file=look_up_prompts(str(values.get(PROMPTS) or "")),
     )
     return replace(seen, facts=facts, findings=(*seen.findings, *damaged))

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 from lora_widgets.config.facts import DatasetFacts
 from lora_widgets.config.findings import Draft
+from lora_widgets.config.memory_estimate import computes_on_gpu, estimate_for
 from lora_widgets.config.steps import StepPlan, batch_sizes_of
 from lora_widgets.config.training_config import TrainingConfig
-from lora_widgets.preview.numbers import counted
+from lora_widgets.preview.numbers import counted, gigabytes
 from lora_widgets.widgets.look_around import FOLDER, Seen
 
 
@@ -22,7 +23,7 @@ def steps_html(draft: Draft, seen: Seen, *, counting: bool) -> str:
     dataset = seen.facts.dataset
     if draft.steps is not None and draft.config is not None and dataset is not None:
         number, words = f"{draft.steps.total_steps:,}", _arithmetic(draft.config, draft.steps, dataset, seen)
-        note = _pictures(dataset)
+        note = _pictures(dataset) + _memory(draft.config, draft.steps, seen)
     else:
         number, words = "–", _formula(draft.config)
         note = _why_unknown(draft, counting=counting)
@@ -107,6 +108,15 @@ def _pictures(dataset: DatasetFacts) -> str:
     if dataset.skipped:
         parts.append(f"{counted(len(dataset.skipped), 'file')} left out")
     return ", ".join(parts)
+
+
+def _memory(config: TrainingConfig, steps: StepPlan, seen: Seen) -> str:
+    """Say what the run will take at most; nothing where the size of the base model is not known."""
+    estimate = estimate_for(config, seen.facts, steps)
+    if estimate is None:
+        return ""
+    place = "GPU memory" if computes_on_gpu(seen.facts) else "memory"
+    return f"; about {gigabytes(estimate.largest.bytes)} of {place}"
 
 
 def _why_unknown(draft: Draft, *, counting: bool) -> str:

@@ -178,3 +178,22 @@ def test_the_autoencoder_can_turn_to_full_precision(open_tiny):
     assert family.vae.dtype == torch.float32
     assert not family.use_float32_vae()
     assert family.encode_images(torch.zeros(1, 3, 64, 64), generator=seeded()).isfinite().all()
+
+
+def test_the_vae_works_in_tiles_where_asked_and_its_latents_are_known_apart(open_tiny):
+    families = [open_tiny(vae_tiling=in_tiles) for in_tiles in (False, True)]
+    for family in families:
+        family.load_vae("cpu", torch.float32)
+        family.vae.tile_sample_min_size, family.vae.tile_latent_min_size = 64, 8
+    pixels = torch.rand(1, 3, 128, 128, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    whole, tiled = (
+        family.encode_images(pixels, generator=torch.Generator().manual_seed(0)) for family in families
+    )
+    assert whole.shape == tiled.shape
+    assert not torch.equal(whole, tiled)
+    assert families[0].fingerprint("vae") != families[1].fingerprint("vae")
+
+
+def test_attention_runs_through_fused_kernels(sd15):
+    processors = {type(processor).__name__ for processor in sd15.unet.attn_processors.values()}
+    assert processors == {"AttnProcessor2_0"}  # the one that calls torch's scaled_dot_product_attention

@@ -7,7 +7,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_widgets.events import Failed, Finished, Notice, PhaseProgress, SampleReady, Saved, Started, StepDone
+from lora_widgets.events import (
+    Failed,
+    Finished,
+    MemoryPeak,
+    Notice,
+    PhaseProgress,
+    SampleReady,
+    Saved,
+    Started,
+    StepDone,
+)
 from lora_widgets.sinks.jsonl_file import EVENTS, JsonlFile, as_line, read_events
 
 STEP = StepDone(3, 1, 0.25, {"unet": 1e-4, "text_encoder": 5e-5}, 0.5, 0.1, 8)
@@ -19,6 +29,7 @@ EVERY_KIND = [
     Saved("weights", 3, 1, "/runs/zork.safetensors"),
     Notice("warning", 'quotes " and\nlines'),
     Finished("done", 100, 100, 12.5, ("/runs/a", "/runs/b")),
+    MemoryPeak("Training", 2_000_000_000, 2_100_000_000, "GPU memory"),
     Failed("no memory", "use a smaller batch", None),
 ]
 

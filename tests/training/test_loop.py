@@ -15,7 +15,16 @@ from lora_widgets.config.findings import Facts, check
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.data.facts import facts_for
 from lora_widgets.errors import DatasetError, TrainingError
-from lora_widgets.events import Finished, Notice, PhaseProgress, SampleReady, Saved, Started, StepDone
+from lora_widgets.events import (
+    Finished,
+    MemoryPeak,
+    Notice,
+    PhaseProgress,
+    SampleReady,
+    Saved,
+    Started,
+    StepDone,
+)
 from lora_widgets.families.family import open_family
 from lora_widgets.training import plan
 from lora_widgets.training.start import iter_training
@@ -28,7 +37,7 @@ def steps_of(events):
 def test_a_run_tells_its_phases_steps_and_files_in_order(make_config, tmp_path):
     config = make_config(sample_every_n_steps=2, sample_prompts="a thing --d 3 --s 2", save_every_n_steps=2)
     events = list(iter_training(config))
-    kinds = [type(e).__name__ for e in events if not isinstance(e, PhaseProgress | Notice)]
+    kinds = [type(e).__name__ for e in events if not isinstance(e, PhaseProgress | Notice | MemoryPeak)]
     step, sample, saves = ["StepDone"], ["SampleReady"], ["Saved", "Saved"]
     middle = [*step, *step, *sample, *saves, *step, *step, *sample, *saves]
     assert kinds == ["Started", *sample, *middle, *saves, "Finished"]

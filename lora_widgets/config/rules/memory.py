@@ -1,7 +1,15 @@
 """Rules about precision and hardware."""
 
+from collections.abc import Iterator
+
+from lora_widgets.catalog.base_weights import BASE_WEIGHTS
+from lora_widgets.config.memory_estimate import computes_on_gpu, estimate_for
 from lora_widgets.config.rules.rule import Advice, Severity, Situation, change, rule
 from lora_widgets.config.setup import DEMO
+from lora_widgets.config.training_config import TrainingConfig
+
+SMALL_SHARE = 0.02
+"""A share of a phase's memory below which it is not worth a word."""
 
 
 @rule(Severity.ERROR, "mixed_precision")
@@ -28,6 +36,19 @@ def fp16_on_cpu(now: Situation) -> Advice | None:
     )
 
 
+@rule(Severity.WARNING, "full_fp16", "mixed_precision")
+def adapter_in_fp16(now: Situation) -> Advice | None:
+    """The optimizer's smallest numbers are zero in fp16."""
+    if not (now.config.full_fp16 and now.config.mixed_precision == "fp16"):
+        return None
+    return Advice(
+        "`full_fp16` keeps the adapter and the optimizer's state in fp16, where their smallest numbers "
+        "become zero: such runs often end with a loss that is no number.",
+        "Turn it off: it saves little beside the base model.",
+        change(full_fp16=False),
+    )
+
+
 @rule(Severity.WARNING, "pretrained_model_name_or_path")
 def no_gpu(now: Situation) -> Advice | None:
     """A full-size model takes minutes per step on a processor."""
@@ -47,3 +68,89 @@ def full_vae_in_full_precision(now: Situation) -> Advice | None:
     return Advice(
         "`no_half_vae` has no effect: with `mixed_precision` no, the VAE runs in full precision anyway."
     )
+
+
+@rule(
+    Severity.WARNING,
+    "gradient_checkpointing",
+    "train_batch_size",
+    "resolution",
+    "optimizer_type",
+    "mixed_precision",
+)
+def more_memory_than_there_is(now: Situation) -> Advice | None:
+    """A run that does not fit ends after minutes of loading."""
+    estimate, free, place = estimate_for(now.config, now.facts, now.steps), *_free(now)
+    if estimate is None or free is None or estimate.largest.bytes <= free:
+        return None
+    largest = estimate.largest
+    shares = ", ".join(
+        f"{name} {share / 1e9:.1f}" for name, share in largest.shares if share > SMALL_SHARE * largest.bytes
+    )
+    message = (
+        f"{largest.name} takes about {largest.bytes / 1e9:.1f} GB of {place} ({shares}), and "
+        f"{free / 1e9:.1f} GB are free."
+    )
+    for changes in _ways_to_save(now.config):
+        smaller = estimate_for(now.config.with_changes(**changes), now.facts, now.steps)
+        if smaller is not None and smaller.largest.bytes <= free:
+            fix = change(**changes)
+            return Advice(message, f"{fix.label}: then about {smaller.largest.bytes / 1e9:.1f} GB.", fix)
+    return Advice(
+        message,
+        "Lower `resolution`, close other programs, or use a machine with more memory: no other setting "
+        "saves enough.",
+    )
+
+
+@rule(Severity.ERROR, "base_weights")
+def base_weights_without_their_package(now: Situation) -> Advice | None:
+    """Four bits come from a package that not every machine has."""
+    row = BASE_WEIGHTS[now.config.base_weights]
+    if not row.package or row.package not in now.facts.missing_packages:
+        return None
+    return Advice(
+        f"`base_weights` is {row.name}, which needs the package {row.package}, but it is not installed.",
+        f"Install it with: pip install {row.package}, or set `base_weights` to fp8.",
+        change(base_weights="fp8"),
+    )
+
+
+@rule(Severity.WARNING, "output_dir", "save_every_n_epochs", "save_every_n_steps", "save_state")
+def more_files_than_fit(now: Situation) -> Advice | None:
+    """A disk that runs full ends a run at a save."""
+    estimate, free = estimate_for(now.config, now.facts, now.steps), now.facts.free_disk_bytes
+    if estimate is None or free is None or estimate.disk <= free:
+        return None
+    return Advice(
+        f"Weights and states of this run take about {estimate.disk / 1e9:.1f} GB, and the drive of "
+        f"`output_dir` has {free / 1e9:.1f} GB free.",
+        "Save less often, keep fewer with `save_last_n_epochs`, or choose another folder.",
+    )
+
+
+def _free(now: Situation) -> tuple[int | None, str]:
+    facts = now.facts
+    if computes_on_gpu(facts):
+        return facts.free_gpu_bytes, "the GPU's memory"
+    return facts.free_memory_bytes, "memory"
+
+
+def _ways_to_save(config: TrainingConfig) -> Iterator[dict[str, object]]:
+    """Yield changes, each with all before it: those that cost least come first."""
+    steps: dict[str, object] = {
+        "gradient_checkpointing": True,
+        "train_batch_size": 1,
+        "optimizer_type": "AdamW8bit",
+    }
+    if config.base_weights == "dense":
+        steps["base_weights"] = "nf4"
+    if config.dataset_config:
+        del steps["train_batch_size"]  # the file says it
+    if config.optimizer_type != "AdamW":
+        del steps["optimizer_type"]
+    changes: dict[str, object] = {}
+    for name, value in steps.items():
+        if getattr(config, name) != value:
+            changes[name] = value
+            yield dict(changes)

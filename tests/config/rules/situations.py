@@ -1,6 +1,7 @@
 """A configuration without any finding, and how a trigger in tests/golden/findings.json is applied to it."""
 
-from lora_widgets.config.facts import DatasetFacts, Facts, LongCaption
+from lora_widgets.config.activations import activations_of
+from lora_widgets.config.facts import BaseModelFacts, DatasetFacts, Facts, LongCaption, PartSize
 from lora_widgets.config.findings import check
 from lora_widgets.config.prompts import PromptFile
 from lora_widgets.config.rules.each_setting import findings_on_each_setting
@@ -16,6 +17,13 @@ BASE = {
     "resolution": 512,
     "clip_skip": 1,
 }
+SD15_SIZE = BaseModelFacts(
+    denoiser=PartSize(numbers=859_520_964, linear=282_000_000, adapted=272_000_000, adapted_sides=390_720),
+    text_encoder=PartSize(numbers=123_060_480, linear=84_934_656, adapted=84_934_656, adapted_sides=165_888),
+    vae=PartSize(numbers=83_653_863),
+    activations=activations_of({"block_out_channels": (320, 640, 1280, 1280)}),
+)
+"""Stable Diffusion 1.5; in findings.json its facts are called "SD1.5"."""
 PER_SETTING = "each_setting: "
 
 
@@ -34,6 +42,8 @@ def facts_from(data):
             LongCaption(**{**row, "beyond": tuple(row["beyond"])}) for row in values.get("long_captions", ())
         )
         data["dataset"] = DatasetFacts(**{**values, "long_captions": tuple(long)})
+    if data.get("base_model") == "SD1.5":
+        data["base_model"] = SD15_SIZE
     if "prompt_file" in data:
         data["prompt_file"] = PromptFile(**data["prompt_file"])
     for name in ("missing_paths", "missing_packages"):
