@@ -19,14 +19,15 @@ def loaded(part: Any, name: str) -> Any:
 def free_memory() -> None:
     """Give back the memory of what was just forgotten."""
     gc.collect()
-    if sys.platform == "linux":
-        _give_back_pages()
+    give_back_pages()
     if torch.cuda.is_initialized():
         torch.cuda.empty_cache()
 
 
-def _give_back_pages() -> None:
+def give_back_pages() -> None:
     """Let the C library return what it keeps for later: after a model that is much, and seldom fits again."""
+    if sys.platform != "linux":
+        return
     try:
         ctypes.CDLL(None).malloc_trim(0)
     except (OSError, AttributeError):  # another C library than GNU's

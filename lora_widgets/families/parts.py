@@ -11,11 +11,13 @@ from torch import Tensor, nn
 
 from lora_widgets.catalog.weight_files import Shapes
 from lora_widgets.errors import ModelError
-from lora_widgets.families.in_memory import free_memory
+from lora_widgets.families.in_memory import give_back_pages
 from lora_widgets.families.native_names import Names, Rename
 from lora_widgets.families.stored_linear import DENSE, StoredLinear, is_stored
 from lora_widgets.families.weight_file import WeightFile, find_weight_file
 from lora_widgets.families.weights import Source, downloading, load_part, safetensors_of
+
+_GIVE_BACK_EVERY = 128 * 2**20
 
 
 class PartPlace(Protocol):
@@ -82,10 +84,10 @@ class FolderPart:
             model, {name: shape for file in files for name, shape in file.shapes.items()}
         ):
             for file in files:
-                for name, tensor in file.read(names.keys() & file.shapes.keys()):
+                for name, tensor in _with_room(file.read(names.keys() & file.shapes.keys())):
                     _put(model, names[name], tensor, device=device, dtype=dtype)
                     _store(model, names[name], stored_as)
-            return _complete(model, device, stored_as)
+            return _complete(model, device)
         called = "dtype" if _is_of_transformers(kind) else "torch_dtype"
         model = load_part(
             kind.from_pretrained, self.source, subfolder=self.subfolder, device=device, **{called: dtype}
@@ -143,11 +145,11 @@ class FilePart:
         inside: dict[str, list[str]] = {}
         for name, piece in places.items():
             inside.setdefault(piece.name, []).append(name)
-        for source, tensor in self.file.read(inside):
+        for source, tensor in _with_room(self.file.read(inside)):
             for name in inside[source]:
                 _put(model, name, places[name].cut(tensor), device=device, dtype=dtype)
                 _store(model, name, stored_as)
-        return _complete(model, device, stored_as)
+        return _complete(model, device)
 
     def _places(self, model: nn.Module) -> Names:
         """Return for each tensor of the model its place in the file; all must be there and fit."""
@@ -188,10 +190,20 @@ def empty_model(kind: type[Any], config: Mapping[str, Any]) -> nn.Module:
         return kind.from_config(dict(config))
 
 
-def _complete(model: nn.Module, device: torch.device | str, stored_as: str) -> nn.Module:
+def _with_room(tensors: Iterator[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
+    """Pass tensors on, and give back now and then what their first forms took: it does not fit the next."""
+    taken = 0
+    for name, tensor in tensors:
+        yield name, tensor
+        taken += tensor.nbytes
+        if taken >= _GIVE_BACK_EVERY:
+            give_back_pages()
+            taken = 0
+
+
+def _complete(model: nn.Module, device: torch.device | str) -> nn.Module:
     """Move the buffers that a model computes itself, which no file holds, and freeze it."""
-    if stored_as != DENSE:
-        free_memory()  # the dense weights of a moment ago
+    give_back_pages()
     for name, buffer in list(model.named_buffers()):
         if buffer.device != torch.device(device):
             _put(model, name, buffer, device=device, dtype=buffer.dtype)

@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from lora_widgets.errors import ModelError
+from lora_widgets.families import parts
 
 MODEL = "pretrained_model_name_or_path"
 
@@ -134,3 +135,13 @@ def test_loading_prints_nothing_and_leaves_progress_bars_as_they_were(open_tiny,
     assert logging.is_progress_bar_enabled()
     captured = capfd.readouterr()
     assert "%" not in captured.out + captured.err
+
+
+def test_room_is_given_back_while_a_part_is_filled(open_tiny, monkeypatch):
+    given_back = []
+    monkeypatch.setattr(parts, "give_back_pages", lambda: given_back.append(1))
+    monkeypatch.setattr(parts, "_GIVE_BACK_EVERY", 100_000)
+    family = open_tiny()
+    family.load_denoiser("cpu", torch.float32)
+    size = sum(p.nbytes for p in family.unet.parameters())
+    assert 2 < len(given_back) <= size / 100_000 + 1
