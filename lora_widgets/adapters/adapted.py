@@ -56,6 +56,11 @@ class AdaptedTarget(nn.Module):
         self._change = maths.change  # a method, looked up once
         self._weight = (next(maths.named_parameters())[1],)  # in a tuple: no parameter of ours
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """The number format in which it trains and computes outside autocast."""
+        return self._weight[0].dtype
+
     def put_in_place(self) -> None:
         """Answer for the target's modules from now on."""
         for place in self._places:

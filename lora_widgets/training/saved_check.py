@@ -18,7 +18,9 @@ from lora_widgets.lora_files.lora_file import recognised
 
 _QUESTIONS, _SIDE = 2, 5
 _ARITHMETIC = 1e-3
-"""What another order of the same sums may cost."""
+"""What another order of the same sums may cost in full precision."""
+_ROUNDINGS = 16
+"""How many roundings of an adapter in half precision may add up, beyond that."""
 _PER_ROUNDING = 8.0
 """How much more of a change than of one of its factors rounding may take: factors cancel in part."""
 
@@ -70,10 +72,11 @@ def _asked(module: AdaptedTarget, tensors: Mapping[str, Tensor], dtype: torch.dt
     lost = sum(_lost(tensor, dtype) for tensor in module.maths.tensors().values())
     for member in target.members:
         question = _question(member.module).to(weight.device)
-        live = module.maths.change(question, member)
+        live = module.maths.change(question.to(module.dtype), member).float()
         operation = operation_of(member.module)
         saved = operation(question, member.own(change), None if bias is None else member.own(bias))
-        tolerance = (_ARITHMETIC + _PER_ROUNDING * lost) * float(live.norm())
+        arithmetic = max(_ARITHMETIC, _ROUNDINGS * torch.finfo(module.dtype).eps)
+        tolerance = (arithmetic + _PER_ROUNDING * lost) * float(live.norm())
         if "dora_scale" in tensors:  # rounding moves all of the weight, of which the change is a small part
             whole = operation(question, member.own(weight), None)
             tolerance += _PER_ROUNDING * lost * float(whole.norm())

@@ -38,7 +38,7 @@ def adapter(family, folder):
     generator = torch.Generator().manual_seed(2)
     with torch.no_grad():
         for parameter in (p for group in found.parameters_of().values() for p in group):
-            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)
+            parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.05)
     return found
 
 
