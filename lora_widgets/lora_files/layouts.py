@@ -12,7 +12,7 @@ from typing import Literal
 from lora_widgets.families.flux_names import FLUX_BLOCKS
 from lora_widgets.families.native_paths import NativeBlocks
 from lora_widgets.families.sd3_names import SD3_BLOCKS
-from lora_widgets.lora_files.unet_paths import from_ldm, to_ldm
+from lora_widgets.families.unet_paths import from_ldm, to_ldm
 
 Paths = Literal["unet", "ldm unet", "blocks", "text"]
 

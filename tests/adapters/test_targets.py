@@ -9,7 +9,7 @@ import torch
 
 from lora_widgets.adapters.targets import targets
 from lora_widgets.families.family import Root
-from lora_widgets.families.sdxl_names import sgm_path
+from lora_widgets.families.unet_paths import sgm_path
 
 
 def read(name):

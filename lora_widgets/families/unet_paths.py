@@ -33,6 +33,15 @@ _LDM_BLOCK = re.compile(r"(input|output)_blocks\.(\d+)\.(\d+)(?:\.(.+))?")
 _LDM_MIDDLE = re.compile(r"(middle_block\.\d+)(?:\.(.+))?")
 
 
+def sgm_path(path: str) -> str:
+    """Return the path of a module of SDXL's UNet as Stability's code has it; others as they are.
+
+    Other programs expect these names in files for SDXL, while files for SD1.5 keep diffusers' names. Only its
+    last upper block is without attention, and that changes no size.
+    """
+    return to_ldm(path, plain_up_blocks=frozenset()) or path
+
+
 def to_ldm(path: str, *, plain_up_blocks: frozenset[int]) -> str | None:
     """Return LDM's path of a module that diffusers calls ``path``; None for one that no UNet has.
 
