@@ -26,6 +26,13 @@ class Memory(Section, tab=Tab.ADVANCED, group="Memory"):
     """How the large layers of the frozen model are kept. fp8 and int8 halve their memory, nf4 takes a
     quarter; each makes training slower and less exact. The adapter is not touched."""
 
+    blocks_to_swap: Annotated[
+        int, Field(ge=0, le=36), OnlyWhen("model_type", "Flux", "SD3"), Ui("Swapped blocks", unit="blocks")
+    ] = 0
+    """Transformer blocks of the frozen model that wait in main memory and are on the GPU only while they
+    compute. More save more memory and make steps slower; 18 keep about half of Flux away, which has 35 to
+    swap. One block of Flux counts as one double block, or as two single ones, in turns."""
+
     full_fp16: Annotated[bool, Ui("Full fp16"), OnlyWhen("mixed_precision", "fp16")] = False
     """Keep the adapter in half precision too. Saves little and often diverges."""
 
