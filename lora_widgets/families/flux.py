@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lora_widgets.config.captions import TOKENS_PER_WINDOW
+from lora_widgets.config.memory import blocks_of_flux
 from lora_widgets.diffusion.flow import even_sigmas, sigmas_by_size
 from lora_widgets.families import autoencoder, block_swap, clip_text, denoiser, flux_transformer, t5_text
 from lora_widgets.families.family import Part, Root, TextEmbedding
@@ -207,12 +208,9 @@ class Flux:
         }
 
     def _swapped_blocks(self) -> list[nn.Module]:
-        """Return the blocks that wait in main memory, counted as kohya-ss/sd-scripts counts them.
-
-        A double block is as large as two and a half single ones (flux_models: enable_block_swap).
-        """
-        transformer, doubles = loaded(self.transformer, "transformer"), self._blocks_to_swap // 2
-        singles = 2 * (self._blocks_to_swap - doubles)
+        """Return the blocks that wait in main memory."""
+        transformer = loaded(self.transformer, "transformer")
+        doubles, singles = blocks_of_flux(self._blocks_to_swap)
         return [
             *block_swap.last_blocks(transformer.transformer_blocks, doubles),
             *block_swap.last_blocks(transformer.single_transformer_blocks, singles),

@@ -143,7 +143,7 @@ def test_more_blocks_than_there_are_is_an_error(monkeypatch, tiny_sd3):
     monkeypatch.setattr(block_swap, "has_another_memory", lambda device: True)
     monkeypatch.setattr(block_swap, "mover_for", lambda device: CountingMover())
     family = open_family(settings_for(tiny_sd3, blocks_to_swap=3))
-    with pytest.raises(ModelError, match="asks for 3 transformer blocks .* has 2"):
+    with pytest.raises(ModelError, match=r"asks for 3 transformer blocks .* has 2"):
         family.load_denoiser("cpu", torch.float32)
 
 
