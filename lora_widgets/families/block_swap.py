@@ -86,7 +86,7 @@ class CudaMover:
     def __init__(self, device: torch.device) -> None:
         self._device = device
         self._stream = torch.cuda.Stream(device)
-        self._begun: list[torch.cuda.Event] = []
+        self._begun: list[Any] = []
 
     def keep(self, weight: Tensor) -> Tensor:
         """Return the weight in pinned main memory.

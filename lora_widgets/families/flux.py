@@ -96,7 +96,8 @@ class Flux:
             stored_as=self._base_weights,
         )
         if swaps:
-            block_swap.swap(self.transformer, self._swapped_blocks(), device)
+            transformer = loaded(self.transformer, "transformer")
+            block_swap.swap(transformer, self._swapped_blocks(), device)
 
     def unload(self, part: Part) -> None:
         """Forget a part and return its memory; nothing happens if it is not loaded."""

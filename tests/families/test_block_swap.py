@@ -104,15 +104,18 @@ def test_detach_ends_it():
     assert mover.fetches == 0
 
 
-@pytest.mark.parametrize("lora_type", ["LoRA", "DoRA", "LoKR"])
+@pytest.mark.parametrize(
+    ("lora_type", "base"), [("LoRA", "dense"), ("DoRA", "dense"), ("LoKR", "int8"), ("LoRA", "nf4")]
+)
 @pytest.mark.parametrize("model", ["tiny_flux", "tiny_sd3"])
-def test_a_swapped_model_learns_the_same(request, monkeypatch, model, lora_type):
+def test_a_swapped_model_learns_the_same(request, monkeypatch, model, lora_type, base):
     path = request.getfixturevalue(model)
     monkeypatch.setattr(block_swap, "has_another_memory", lambda device: True)
     monkeypatch.setattr(block_swap, "mover_for", lambda device: mover)
     mover, answers = CountingMover(), []
     for count in (0, 2):
-        settings = settings_for(path, trains_text_encoder=False, blocks_to_swap=count, lora_type=lora_type)
+        changes = {"blocks_to_swap": count, "lora_type": lora_type, "base_weights": base}
+        settings = settings_for(path, trains_text_encoder=False, **changes)
         answers.append(answer_and_gradients(settings))
     assert mover.fetches > 0
     for plain, swapped in zip(*answers, strict=True):
