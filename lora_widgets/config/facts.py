@@ -50,13 +50,17 @@ class PartSize:
     """One part of a base model, in numbers (weights): all of them, and those of its linear layers.
 
     ``adapted`` are the numbers of the layers that LoRA adapts, ``adapted_sides`` the sum of the rows and
-    columns of these layers, which a low-rank matrix of rank 1 beside each of them would hold.
+    columns of these layers, which a low-rank matrix of rank 1 beside each of them would hold. ``blocks`` are
+    the numbers of each block of a transformer that reads text and picture side by side, ``single_blocks``
+    of those that read them as one.
     """
 
     numbers: int = 0
     linear: int = 0
     adapted: int = 0
     adapted_sides: int = 0
+    blocks: tuple[int, ...] = ()
+    single_blocks: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

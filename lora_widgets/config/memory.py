@@ -10,6 +10,9 @@ from lora_widgets.config.fields import OneOf, OnlyWhen, Ui
 from lora_widgets.config.section import Section
 from lora_widgets.config.tabs import Tab
 
+SWAPPED_FOR_HALF = 18
+"""With as many of `blocks_to_swap`, about half of Flux waits in main memory, and most of SD3 medium."""
+
 
 class Memory(Section, tab=Tab.ADVANCED, group="Memory"):
     """Memory against speed. Attention always runs through torch's fused kernels."""
@@ -26,6 +29,13 @@ class Memory(Section, tab=Tab.ADVANCED, group="Memory"):
     """How the large layers of the frozen model are kept. fp8 and int8 halve their memory, nf4 takes a
     quarter; each makes training slower and less exact. The adapter is not touched."""
 
+    blocks_to_swap: Annotated[
+        int, Field(ge=0, le=36), OnlyWhen("model_type", "Flux", "SD3"), Ui("Swapped blocks", unit="blocks")
+    ] = 0
+    """Transformer blocks of the frozen model that wait in main memory and are on the GPU only while they
+    compute. More save more memory and make steps slower; 18 keep about half of Flux away, which has 35 to
+    swap. One block of Flux counts as one double block, or as two single ones, in turns."""
+
     full_fp16: Annotated[bool, Ui("Full fp16"), OnlyWhen("mixed_precision", "fp16")] = False
     """Keep the adapter in half precision too. Saves little and often diverges."""
 
@@ -38,6 +48,15 @@ class Memory(Section, tab=Tab.ADVANCED, group="Memory"):
     vae_tiling: Annotated[bool, Ui("VAE in tiles")] = False
     """Encode and decode pictures larger than the VAE was made for tile by tile. Saves memory; colours may
     differ a little from tile to tile."""
+
+
+def blocks_of_flux(count: int) -> tuple[int, int]:
+    """Return how many double and single blocks ``count`` of `blocks_to_swap` are for Flux.
+
+    A double block is as large as two and a half single ones, so they are counted as kohya-ss/sd-scripts does
+    (flux_models: enable_block_swap).
+    """
+    return count // 2, 2 * (count - count // 2)
 
 
 class Caching(Section, tab=Tab.ADVANCED, group="Caching"):

@@ -15,6 +15,7 @@ from lora_widgets.catalog.lora_types import LORA_TYPES
 from lora_widgets.catalog.optimizers import OPTIMIZERS
 from lora_widgets.config.activations import PARTS_OF_4
 from lora_widgets.config.facts import BaseModelFacts, DatasetFacts, Facts, PartSize
+from lora_widgets.config.memory import blocks_of_flux
 from lora_widgets.config.steps import StepPlan, batch_sizes_of
 from lora_widgets.config.training_config import TrainingConfig
 
@@ -26,6 +27,8 @@ FULL, HALF = 4, 2
 _NORMS_OF_CUDA = {"convolutions": 10 / 6, "transformer": 66 / 56}
 # While a unit goes backward, its gradients live beside what it kept.
 _GRADIENTS_OF_A_UNIT = 0.5
+# Swapped blocks that are on the GPU: the one that computes, the next, and what is left of the one before.
+_FETCHED_AT_ONCE = 3
 # Tensors of full size that a ResNet block of the VAE has alive at once, without gradients.
 _TENSORS_OF_VAE = 6
 # On a processor the libraries that a run touches first, and what allocators keep, count as its memory too.
@@ -188,7 +191,20 @@ class MemoryQuestion:
     def _base(self) -> float:
         part = self.model.denoiser
         kept = BASE_WEIGHTS[self.config.base_weights].bytes_per_number or self._number
-        return (part.numbers - part.linear) * self._number + part.linear * kept
+        whole = (part.numbers - part.linear) * self._number + part.linear * kept
+        return whole * (1 - self._share_away)
+
+    @property
+    def _share_away(self) -> float:
+        """The share of the denoiser that waits in main memory while another block computes."""
+        part, count = self.model.denoiser, self.config.blocks_to_swap
+        if not (count and self.on_gpu and (part.blocks or part.single_blocks)):
+            return 0.0
+        doubles, singles = blocks_of_flux(count) if part.single_blocks else (count, 0)
+        away = (*_last(part.blocks, doubles), *_last(part.single_blocks, singles))
+        # Autograd keeps those that have been fetched until the backward pass, unless they are repeated.
+        there = _FETCHED_AT_ONCE if self.config.gradient_checkpointing else len(away)
+        return max(0, sum(away) - there * max(away)) / part.numbers
 
     @property
     def _vae_number(self) -> int:
@@ -240,3 +256,7 @@ class MemoryQuestion:
             saves += steps.total_steps // config.save_every_n_steps
         states = saves if config.save_state else 2  # the newest, and the one that it replaces
         return saves * weights + states * (FULL * self.num_trained + self._state)
+
+
+def _last(blocks: tuple[int, ...], count: int) -> tuple[int, ...]:
+    return blocks[max(0, len(blocks) - count) :]

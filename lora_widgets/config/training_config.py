@@ -28,7 +28,10 @@ ALIASES: Mapping[str, tuple[str, ...]] = {
     "epochs": ("max_train_epochs",),
     "learning_rate": ("unet_lr", "text_encoder_lr"),
     "conditioning_data_dir": ("mask_data_dir",),
+    "fp8_base": ("base_weights",),
 }
+_BASE_WEIGHTS_OF_SWITCH = {"true": "fp8", "false": "dense"}
+"""What the switch `fp8_base` of other trainers means; other values are left to validation."""
 _MASK = "••••••"
 
 
@@ -144,6 +147,8 @@ def canonical(values: Mapping[str, object]) -> dict[str, object]:
     for alias, names in ALIASES.items():
         if alias in result:
             value = result.pop(alias)
+            if alias == "fp8_base":
+                value = _BASE_WEIGHTS_OF_SWITCH.get(str(value).lower(), value)
             for name in names:
                 result.setdefault(name, value)
     if result.get("dataset_config"):

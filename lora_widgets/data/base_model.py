@@ -27,6 +27,9 @@ _FOLDERS: dict[str, Part] = {
     "vae": "vae",
 }
 _BLOCK = re.compile(r"(double|single|joint)_blocks\.(\d+)\.")
+_BLOCK_OF_TRANSFORMER = re.compile(
+    r"(?:model\.diffusion_model\.)?(single_)?(?:transformer_|double_|joint_)?blocks\.(\d+)\."
+)
 # How tensors of a single file begin; what begins otherwise is a denoiser that is alone in its file.
 _PREFIXES: tuple[tuple[str, Part], ...] = (
     ("first_stage_model.", "vae"),
@@ -101,7 +104,18 @@ def part_size(shapes: Shapes, part: Part) -> PartSize:
         linear=sum(prod(shape) for name, shape in linear.items() if "embed" not in name and len(shape) == 2),
         adapted=sum(map(prod, adapted)),
         adapted_sides=sum(map(sum, adapted)),
+        blocks=_numbers_of_blocks(shapes, ""),
+        single_blocks=_numbers_of_blocks(shapes, "single_"),
     )
+
+
+def _numbers_of_blocks(shapes: Shapes, kind: str) -> tuple[int, ...]:
+    numbers: dict[int, int] = {}
+    for name, shape in shapes.items():
+        found = _BLOCK_OF_TRANSFORMER.match(name)
+        if found and (found[1] or "") == kind:
+            numbers[int(found[2])] = numbers.get(int(found[2]), 0) + prod(shape)
+    return tuple(numbers[index] for index in sorted(numbers))
 
 
 def _is_linear(shape: tuple[int, ...]) -> bool:
@@ -195,4 +209,6 @@ def _sum(one: PartSize | None, other: PartSize) -> PartSize:
         one.linear + other.linear,
         one.adapted + other.adapted,
         one.adapted_sides + other.adapted_sides,
+        one.blocks + other.blocks,
+        one.single_blocks + other.single_blocks,
     )

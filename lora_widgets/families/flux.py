@@ -5,11 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lora_widgets.config.captions import TOKENS_PER_WINDOW
+from lora_widgets.config.memory import blocks_of_flux
 from lora_widgets.diffusion.flow import even_sigmas, sigmas_by_size
-from lora_widgets.families import autoencoder, clip_text, denoiser, flux_transformer, t5_text
+from lora_widgets.families import autoencoder, block_swap, clip_text, denoiser, flux_transformer, t5_text
 from lora_widgets.families.family import Part, Root, TextEmbedding
 from lora_widgets.families.fingerprint import fingerprint
 from lora_widgets.families.flow_schedule import flux_process
@@ -43,6 +44,7 @@ class Flux:
         self._vae_needs_float32 = bool(config.no_half_vae)
         self._vae_in_tiles = bool(config.vae_tiling)
         self._base_weights: str = config.base_weights
+        self._blocks_to_swap: int = config.blocks_to_swap
         self._guidance: float = config.guidance_scale
         own_length = _DEV_TOKENS if self._is_dev else _SCHNELL_TOKENS
         self._t5_tokens: int = config.t5xxl_max_token_length or own_length
@@ -83,12 +85,19 @@ class Flux:
         t5_text.keep_range(loaded(self.text_encoder_2, "text_encoder_2"))
 
     def load_denoiser(self, device: torch.device | str, dtype: torch.dtype) -> None:
-        """Load the transformer, frozen."""
+        """Load the transformer, frozen; with `blocks_to_swap`, some blocks of it into main memory."""
         from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
 
+        swaps = block_swap.has_another_memory(device) and self._blocks_to_swap > 0
         self.transformer = self._layout.transformer.load(
-            FluxTransformer2DModel, device=device, dtype=dtype, stored_as=self._base_weights
+            FluxTransformer2DModel,
+            device="cpu" if swaps else device,
+            dtype=dtype,
+            stored_as=self._base_weights,
         )
+        if swaps:
+            transformer = loaded(self.transformer, "transformer")
+            block_swap.swap(transformer, self._swapped_blocks(), device)
 
     def unload(self, part: Part) -> None:
         """Forget a part and return its memory; nothing happens if it is not loaded."""
@@ -198,6 +207,15 @@ class Flux:
             "modelspec.implementation": "https://github.com/black-forest-labs/flux",
             **self._layout.file_names(),
         }
+
+    def _swapped_blocks(self) -> list[nn.Module]:
+        """Return the blocks that wait in main memory."""
+        transformer = loaded(self.transformer, "transformer")
+        doubles, singles = blocks_of_flux(self._blocks_to_swap)
+        return [
+            *block_swap.last_blocks(transformer.transformer_blocks, doubles),
+            *block_swap.last_blocks(transformer.single_transformer_blocks, singles),
+        ]
 
 
 def _notes(config: Any, *, is_dev: bool, own_length: int) -> tuple[str, ...]:

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from lora_widgets.config.captions import TOKENS_PER_WINDOW
-from lora_widgets.families import autoencoder, clip_text, denoiser, t5_text
+from lora_widgets.families import autoencoder, block_swap, clip_text, denoiser, t5_text
 from lora_widgets.families.family import Part, Root, TextEmbedding
 from lora_widgets.families.fingerprint import fingerprint
 from lora_widgets.families.flow_schedule import sd3_process
@@ -44,6 +44,7 @@ class SD3:
         self._vae_needs_float32 = bool(config.no_half_vae)
         self._vae_in_tiles = bool(config.vae_tiling)
         self._base_weights: str = config.base_weights
+        self._blocks_to_swap: int = config.blocks_to_swap
         self._t5_tokens: int = config.t5xxl_max_token_length or T5_TOKENS
         self._t5_is_masked = bool(config.apply_t5_attn_mask)
         self.process = sd3_process(config, shift=self._layout.scheduler_config.get("shift", 3.0))
@@ -87,12 +88,19 @@ class SD3:
             t5_text.keep_range(loaded(self.text_encoder_3, "text_encoder_3"))
 
     def load_denoiser(self, device: torch.device | str, dtype: torch.dtype) -> None:
-        """Load the transformer, frozen."""
+        """Load the transformer, frozen; with `blocks_to_swap`, some blocks of it into main memory."""
         from diffusers.models.transformers.transformer_sd3 import SD3Transformer2DModel
 
+        swaps = block_swap.has_another_memory(device) and self._blocks_to_swap > 0
         self.transformer = self._layout.transformer.load(
-            SD3Transformer2DModel, device=device, dtype=dtype, stored_as=self._base_weights
+            SD3Transformer2DModel,
+            device="cpu" if swaps else device,
+            dtype=dtype,
+            stored_as=self._base_weights,
         )
+        if swaps:
+            transformer = loaded(self.transformer, "transformer")
+            block_swap.swap(transformer, self._swapped_blocks(), device)
 
     def unload(self, part: Part) -> None:
         """Forget a part and return its memory; nothing happens if it is not loaded."""
@@ -216,6 +224,11 @@ class SD3:
             "modelspec.architecture": f"stable-diffusion-3-{self._layout.variant}/lora",
             **self._layout.file_names(),
         }
+
+    def _swapped_blocks(self) -> list[nn.Module]:
+        """Return the blocks that wait in main memory."""
+        blocks = loaded(self.transformer, "transformer").transformer_blocks
+        return block_swap.last_blocks(blocks, self._blocks_to_swap)
 
     @property
     def _width(self) -> int:

@@ -111,10 +111,14 @@ def _nf4(weight: Tensor) -> tuple[Tensor, Callable[..., Tensor]]:
 
     wide = weight if weight.dtype in (torch.float16, torch.bfloat16, torch.float32) else weight.float()
     stored, state = quantize_4bit(wide.contiguous(), quant_type="nf4", blocksize=64)
+
+    def dense(packed: Tensor, dtype: torch.dtype) -> Tensor:
+        if state.absmax.device != packed.device:  # it was stored in main memory and computes elsewhere
+            state.to(packed.device)
+        return dequantize_4bit(packed.view(-1, 1), state).to(dtype)
+
     # Two numbers are one byte; as many rows as before, so that whoever counts them is right.
-    return stored.view(len(weight), -1), lambda packed, dtype: dequantize_4bit(packed.view(-1, 1), state).to(
-        dtype
-    )
+    return stored.view(len(weight), -1), dense
 
 
 _ENCODERS: dict[str, Callable[[Tensor], tuple[Tensor, Callable[..., Tensor]]]] = {

@@ -5,6 +5,8 @@ import traceback
 
 import torch
 
+from lora_widgets.catalog.families import FAMILIES
+from lora_widgets.config.memory import SWAPPED_FOR_HALF
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.errors import LoraWidgetsError, TrainingError
 from lora_widgets.families.in_memory import free_memory
@@ -59,6 +61,10 @@ def _ways_out(config: TrainingConfig, *, loops: bool) -> list[str]:
         (text_stays, "turn `cache_text_encoder_outputs` on, so that the text encoder leaves"),
         (True, f"lower `resolution` from {config.resolution}"),
         ("8bit" not in config.optimizer_type, "set `optimizer_type` to AdamW8bit"),
+        (
+            FAMILIES[config.model_type].predicts == "velocity" and config.blocks_to_swap < SWAPPED_FOR_HALF,
+            f"raise `blocks_to_swap` from {config.blocks_to_swap} to {SWAPPED_FOR_HALF}",
+        ),
         (config.base_weights == "dense", "set `base_weights` to fp8 or nf4"),
         (True, "close other programs that use the memory"),
     )

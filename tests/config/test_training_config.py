@@ -232,3 +232,12 @@ def test_secrets_show_nowhere():
     with pytest.raises(ValidationError) as failure:
         TrainingConfig(wandb_key="hush-hush", seed="x")
     assert "hush" not in str(failure.value)
+
+
+@pytest.mark.parametrize(("value", "kept"), [(True, "fp8"), ("true", "fp8"), (False, "dense")])
+def test_the_switch_of_other_trainers_for_fp8_is_understood(value, kept):
+    assert TrainingConfig.model_validate({**REQUIRED, "fp8_base": value}).base_weights == kept
+    assert (
+        TrainingConfig.model_validate({**REQUIRED, "fp8_base": value, "base_weights": "nf4"}).base_weights
+        == "nf4"
+    )

@@ -94,3 +94,23 @@ def test_layers_that_lora_adapts_are_told_from_the_others():
     size = part_size(shapes, "denoiser")
     assert size.adapted_sides == 8 + 20
     assert size.linear == 64 + 32
+
+
+FLOW_MODELS = {
+    "tiny_flux": ("Flux", "tiny-flux-dev.safetensors"),
+    "tiny_sd3": ("SD3", "tiny-sd3.safetensors"),
+}
+
+
+@pytest.mark.parametrize("model", FLOW_MODELS)
+def test_the_blocks_of_a_transformer_are_counted_one_by_one(request, tmp_path, model):
+    family, file = FLOW_MODELS[model]
+    of_folder = base_model_facts(settings(request.getfixturevalue(model), family))
+    of_file = base_model_facts(settings(make_tiny_file(file, tmp_path), family))
+    assert of_folder is not None
+    assert of_file is not None
+    assert of_folder.denoiser.blocks == of_file.denoiser.blocks
+    assert of_folder.denoiser.single_blocks == of_file.denoiser.single_blocks
+    assert len(of_folder.denoiser.blocks) == 2
+    assert len(of_folder.denoiser.single_blocks) == (3 if family == "Flux" else 0)
+    assert sum(of_folder.denoiser.blocks) < of_folder.denoiser.numbers

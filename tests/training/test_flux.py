@@ -7,6 +7,7 @@ from safetensors.torch import load_file
 from tiny import make_tiny_file
 
 from lora_widgets.events import Finished, SampleReady, StepDone
+from lora_widgets.families import block_swap
 from lora_widgets.families.flux import Flux
 from lora_widgets.training.control import Control
 from lora_widgets.training.start import iter_training
@@ -123,3 +124,30 @@ def test_parts_in_files_of_their_own_train_like_the_folder(config_of, tiny_flux,
     folder = run(config_of("Flux", **QUICK, output_dir=str(tmp_path / "folder")))
     assert isinstance(found[-1], Finished)
     assert losses(found) == pytest.approx(losses(folder), rel=1e-4)
+
+
+class CopyingMover:
+    """Takes main memory for the memory of a GPU."""
+
+    def keep(self, weight):
+        return weight.detach().clone()
+
+    def fetch(self, weights):
+        return [weight.clone() for weight in weights]
+
+    def arrived(self, copies):
+        pass
+
+
+@pytest.mark.slow
+def test_a_run_with_swapped_blocks_is_the_run_without(config_of, tmp_path, monkeypatch):
+    monkeypatch.setattr(block_swap, "has_another_memory", lambda device: True)
+    monkeypatch.setattr(block_swap, "mover_for", lambda device: CopyingMover())
+    demanding = {**QUICK, **SAMPLES, "network_dropout": 0.3, "gradient_checkpointing": True}
+    plain = config_of("Flux", **demanding, output_dir=str(tmp_path / "plain"))
+    swapped = config_of("Flux", **demanding, output_dir=str(tmp_path / "swapped"), blocks_to_swap=2)
+    run(plain)
+    assert any(isinstance(event, SampleReady) for event in run(swapped))
+    ours, theirs = (load_file(tmp_path / folder / "tiny.safetensors") for folder in ("swapped", "plain"))
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)

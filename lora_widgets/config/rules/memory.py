@@ -3,11 +3,16 @@
 from collections.abc import Iterator
 
 from lora_widgets.catalog.base_weights import BASE_WEIGHTS
+from lora_widgets.catalog.families import FAMILIES
+from lora_widgets.config.memory import SWAPPED_FOR_HALF
 from lora_widgets.config.memory_estimate import computes_on_gpu, estimate_for
 from lora_widgets.config.rules.rule import Advice, Severity, Situation, change, rule
 from lora_widgets.config.setup import DEMO
 from lora_widgets.config.training_config import TrainingConfig
 
+_MOST_OF_FLUX = 35
+_MOST_OF_SD3 = 36
+"""That of the largest, which has 38 blocks; medium has 24."""
 SMALL_SHARE = 0.02
 """A share of a phase's memory below which it is not worth a word."""
 
@@ -116,6 +121,75 @@ def base_weights_without_their_package(now: Situation) -> Advice | None:
     )
 
 
+@rule(Severity.ERROR, "blocks_to_swap", "model_type")
+def more_blocks_than_can_wait(now: Situation) -> Advice | None:
+    """The block that computes and the next one are on the GPU anyway."""
+    config, most = now.config, _most_swapped(now)
+    if config.blocks_to_swap <= most or not _is_flow(config):
+        return None
+    return Advice(
+        f"`blocks_to_swap` is {config.blocks_to_swap}, but at most {most} blocks of the base model can wait.",
+        f"Set it to {most}.",
+        change(blocks_to_swap=most),
+    )
+
+
+@rule(Severity.WARNING, "blocks_to_swap", "gradient_checkpointing")
+def swapped_blocks_that_stay(now: Situation) -> Advice | None:
+    """What is kept for the backward pass includes the weights."""
+    config = now.config
+    if not (config.blocks_to_swap and _is_flow(config)) or config.gradient_checkpointing:
+        return None
+    return Advice(
+        "`blocks_to_swap` saves nothing while `gradient_checkpointing` is off: blocks that have computed "
+        "stay on the GPU until the backward pass.",
+        "Turn `gradient_checkpointing` on.",
+        change(gradient_checkpointing=True),
+        (change(blocks_to_swap=0),),
+    )
+
+
+@rule(Severity.NOTE, "blocks_to_swap")
+def swapping_without_gpu(now: Situation) -> Advice | None:
+    """A processor computes where the blocks would wait."""
+    if not (now.config.blocks_to_swap and _is_flow(now.config)) or now.facts.cuda is not False:
+        return None
+    return Advice(
+        "`blocks_to_swap` has no effect: there is no GPU, so all blocks are in main memory.",
+        "Set it to 0.",
+        change(blocks_to_swap=0),
+    )
+
+
+@rule(Severity.NOTE, "blocks_to_swap", "train_batch_size")
+def larger_batch_of_flux_without_swap(now: Situation) -> Advice | None:
+    """Flux and the activations of several pictures seldom fit together."""
+    config = now.config
+    if config.model_type != "Flux" or config.blocks_to_swap or config.train_batch_size == 1:
+        return None
+    if now.facts.cuda is False:
+        return None
+    return Advice(
+        f"`train_batch_size` is {config.train_batch_size} and `blocks_to_swap` is 0: few GPUs hold all of "
+        "Flux beside more than one picture.",
+        f"If memory runs out, set `blocks_to_swap` to {SWAPPED_FOR_HALF}.",
+        change(blocks_to_swap=SWAPPED_FOR_HALF),
+    )
+
+
+@rule(Severity.NOTE, "gradient_checkpointing", "model_type")
+def large_model_without_checkpointing(now: Situation) -> Advice | None:
+    """Of large models, what is kept for the backward pass is more than the model."""
+    config = now.config
+    if config.gradient_checkpointing or not (_is_flow(config) or config.model_type == "SDXL"):
+        return None
+    return Advice(
+        f"`gradient_checkpointing` is off: {config.model_type} keeps much memory for each picture.",
+        "Turn it on if memory runs out; steps take about a third longer.",
+        change(gradient_checkpointing=True),
+    )
+
+
 @rule(Severity.WARNING, "output_dir", "save_every_n_epochs", "save_every_n_steps", "save_state")
 def more_files_than_fit(now: Situation) -> Advice | None:
     """A disk that runs full ends a run at a save."""
@@ -127,6 +201,18 @@ def more_files_than_fit(now: Situation) -> Advice | None:
         f"`output_dir` has {free / 1e9:.1f} GB free.",
         "Save less often, keep fewer with `save_last_n_epochs`, or choose another folder.",
     )
+
+
+def _is_flow(config: TrainingConfig) -> bool:
+    return FAMILIES[config.model_type].predicts == "velocity"
+
+
+def _most_swapped(now: Situation) -> int:
+    """Return how many blocks kohya-ss/sd-scripts swaps at most: all but two (enable_block_swap)."""
+    if now.config.model_type == "Flux":
+        return _MOST_OF_FLUX
+    blocks = now.facts.base_model.denoiser.blocks if now.facts.base_model else ()
+    return max(0, len(blocks) - 2) if blocks else _MOST_OF_SD3
 
 
 def _free(now: Situation) -> tuple[int | None, str]:
@@ -145,6 +231,8 @@ def _ways_to_save(config: TrainingConfig) -> Iterator[dict[str, object]]:
     }
     if config.base_weights == "dense":
         steps["base_weights"] = "nf4"
+    if _is_flow(config):
+        steps["blocks_to_swap"] = max(SWAPPED_FOR_HALF, config.blocks_to_swap)
     if config.dataset_config:
         del steps["train_batch_size"]  # the file says it
     if config.optimizer_type != "AdamW":

@@ -1,11 +1,13 @@
 """The estimate of memory: what it counts, and that it moves as memory does."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from situations import BASE, SD15_SIZE
 
-from lora_widgets.config.facts import DatasetFacts, Facts
+from lora_widgets.config.facts import DatasetFacts, Facts, PartSize
 from lora_widgets.config.memory_estimate import MemoryQuestion, estimate_for
 from lora_widgets.config.steps import StepPlan
 from lora_widgets.config.training_config import TrainingConfig
@@ -122,3 +124,32 @@ def test_files_on_disk_are_counted(changes, weights, states):
 
 def test_an_unknown_model_has_no_estimate():
     assert estimate_for(config_of(), Facts(), None) is None
+
+
+FLUX_SIZE = replace(
+    SD15_SIZE,
+    denoiser=PartSize(numbers=100, linear=90, blocks=(10,) * 4, single_blocks=(5,) * 10),
+    activations=None,
+)
+
+
+@pytest.mark.parametrize(
+    ("changes", "share"),
+    [
+        ({"blocks_to_swap": 0}, 1),
+        ({"blocks_to_swap": 6}, 1 - (3 * 10 + 6 * 5 - 3 * 10) / 100),
+        ({"blocks_to_swap": 1}, 1),  # two single blocks are all fetched at once
+        ({"blocks_to_swap": 6, "gradient_checkpointing": False}, 1),
+    ],
+)
+def test_swapped_blocks_are_away_but_for_those_at_hand(changes, share):
+    config = config_of(model_type="Flux", **changes)
+    answer = MemoryQuestion(config, FLUX_SIZE, PICTURES, None, True).answer()
+    training = next(dict(phase.shares) for phase in answer.phases if phase.name == "Training")
+    assert training["base model"] == pytest.approx(200 * share)
+
+
+def test_on_a_processor_no_block_is_away():
+    config = config_of(model_type="Flux", blocks_to_swap=6)
+    answer = MemoryQuestion(config, FLUX_SIZE, PICTURES, None, False).answer()
+    assert dict(answer.phases[2].shares)["base model"] == 200
