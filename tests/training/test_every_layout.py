@@ -1,4 +1,4 @@
-"""Runs of every family from every layout: they learn, and a fresh model with the saved file draws the same."""
+"""Runs of every family from every layout: they learn, and a fresh model draws the same with their file."""
 
 from pathlib import Path
 
