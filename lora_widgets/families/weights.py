@@ -147,7 +147,7 @@ def load_part(
     ``dtype`` is named as the library of the loader names it: ``dtype=`` or ``torch_dtype=``.
 
     Raises:
-        ModelError: the weights are missing, damaged, or cannot be fetched.
+        ModelError: the weights are missing, incomplete, damaged, or cannot be fetched.
     """
     folder = _with_weights(source, subfolder)
     load = partial(
@@ -156,9 +156,17 @@ def load_part(
         subfolder=subfolder,
         variant=_variant(folder / subfolder),
         low_cpu_mem_usage=True,
+        output_loading_info=True,
         **dtype,
     )
-    return _loaded(load, source, subfolder).requires_grad_(requires_grad=False).eval().to(device)
+    model, report = _loaded(load, source, subfolder)
+    if missing := sorted(report["missing_keys"]):  # the libraries go on with random numbers
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise ModelError(
+            f"The {subfolder or 'autoencoder'} of the model in `{source.setting}` ({source.place}) lacks the "
+            f"weights {missing[0]}{more}. Its files do not fit its config.json: download this folder again."
+        )
+    return model.requires_grad_(requires_grad=False).eval().to(device)
 
 
 def safetensors_of(source: Source, part: str) -> list[Path]:
