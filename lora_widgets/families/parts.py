@@ -23,7 +23,8 @@ from lora_widgets.families.weights import (
     safetensors_of,
 )
 
-_GIVE_BACK_EVERY = 128 * 2**20
+_GIVE_BACK_EVERY = 32 * 2**20
+"""Bytes; with 128 MiB, an autoencoder of 167 MB took 239 MB while it was read into another format."""
 
 
 class PartPlace(Protocol):
