@@ -1,7 +1,7 @@
 """Seconds per step of each family beside a bare loop: ``python tests/bench/bench_families.py``.
 
 As `bench_steps`, with the denoisers of the four families: "tiny" ones of the tests, and "mid" ones with
-random weights and about 50 million parameters (128 px, batch 2). The bare loop calls diffusers' own model
+random weights and 45 to 80 million parameters (128 px, batch 2). The bare loop calls diffusers' own model
 with the same text and a plain LoRA at every layer that ours adapts. On a machine that others use as well,
 ``--clock cpu`` counts the seconds of this process alone, all its threads together. Further options:
 ``--blocks``, ``--steps`` (per block), ``--size``, ``--family``.

@@ -210,7 +210,7 @@ def test_a_configuration_that_is_no_object(settings_of, copy_of, name):
     refused(settings_of(name, as_file=False, **{MODEL: folder}), "vae/config.json", f"`{MODEL}`", "damaged")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["sd15", "sdxl", pytest.param("sd3", marks=pytest.mark.slow), "flux-dev"])
 def test_the_configuration_of_another_size(settings_of, name):
     settings = settings_of(name, as_file=True).with_changes(model_config_path=None)
     if name == "sd3":  # built as its tensors say; what they do not say is told while it is loaded
