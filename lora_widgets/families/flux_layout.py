@@ -12,6 +12,7 @@ from lora_widgets.families.flux_transformer import PATCH
 from lora_widgets.families.own_files import OwnFile, part_inside, part_of_setting, refuse_scaled
 from lora_widgets.families.part_configs import read_configs
 from lora_widgets.families.parts import FilePart, FolderPart, PartPlace
+from lora_widgets.families.pipelines import refuse_other_families
 from lora_widgets.families.tokenizer_files import (
     TokenizerPlace,
     t5_tokenizer,
@@ -87,9 +88,7 @@ def read_layout(config: Any) -> Layout:
 
 def _in_folder(config: Any) -> Layout:
     model = locate_model(BASE_MODEL, str(config.pretrained_model_name_or_path))
-    index = model.read_json("model_index.json")
-    if index is not None:
-        _refuse_other_families(model, str(index.get("_class_name", "")))
+    refuse_other_families(model, wanted=config.model_type)
     transformer = _folder_part(model, _TRANSFORMER)
     configs = read_configs("flux", None)
     parts = {
@@ -174,15 +173,6 @@ def _check_sizes(file: WeightFile, transformer: Mapping[str, Any]) -> None:
             f"says {wanted}. Set `model_config_path` to the folder or JSON file with the configuration of "
             "this model."
         )
-
-
-def _refuse_other_families(model: Source, pipeline: str) -> None:
-    if pipeline.startswith("Flux") and not pipeline.startswith("Flux2"):
-        return
-    raise ModelError(
-        f"`{model.setting}` is {model.place!r}, whose model_index.json names {pipeline or 'no pipeline'}, "
-        "but `model_type` is Flux. Set `model_type` to the model's own, or choose a Flux.1 model."
-    )
 
 
 def _check_channels(layout: Layout) -> None:

@@ -11,6 +11,7 @@ from lora_widgets.families import native_names
 from lora_widgets.families.own_files import OwnFile, part_inside, part_of_setting, refuse_scaled
 from lora_widgets.families.part_configs import read_configs
 from lora_widgets.families.parts import FilePart, FolderPart, PartPlace
+from lora_widgets.families.pipelines import refuse_other_families
 from lora_widgets.families.tokenizer_files import (
     TokenizerPlace,
     t5_tokenizer,
@@ -95,9 +96,8 @@ def read_layout(config: Any) -> Layout:
 
 def _in_folder(config: Any) -> Layout:
     model = locate_model(BASE_MODEL, str(config.pretrained_model_name_or_path))
+    refuse_other_families(model, wanted=config.model_type)
     index = model.read_json("model_index.json")
-    if index is not None:
-        _refuse_other_families(model, str(index.get("_class_name", "")))
     transformer = _folder_part(model, _TRANSFORMER, index=index)
     defaults, parts = read_configs(_CONFIGS, None), {}
     for part in _OWN_FILES:
@@ -216,15 +216,6 @@ def _built_like(file: WeightFile, config: Mapping[str, Any]) -> dict[str, Any]:
         ],
         "qk_norm": "rms_norm" if "joint_blocks.0.x_block.attn.ln_q.weight" in shapes else None,
     }
-
-
-def _refuse_other_families(model: Source, pipeline: str) -> None:
-    if pipeline.startswith("StableDiffusion3"):
-        return
-    raise ModelError(
-        f"`{model.setting}` is {model.place!r}, whose model_index.json names {pipeline or 'no pipeline'}, "
-        "but `model_type` is SD3. Set `model_type` to the model's own, or choose a SD3 or SD3.5 model."
-    )
 
 
 def _check_channels(layout: Layout) -> None:

@@ -5,18 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lora_widgets.catalog.families import FAMILIES
 from lora_widgets.config.misplaced import BASE_MODEL
 from lora_widgets.errors import ModelError
 from lora_widgets.families import native_names
 from lora_widgets.families.part_configs import embedded_configs, read_configs
 from lora_widgets.families.parts import FilePart, FolderPart, PartPlace
+from lora_widgets.families.pipelines import refuse_other_families
 from lora_widgets.families.tokenizer_files import TokenizerPlace, tokenizers_beside, tokenizers_from_hub
 from lora_widgets.families.weight_file import WeightFile, find_weight_file
 from lora_widgets.families.weights import LAYOUT, Source, locate_model, locate_vae
-
-_PIPELINES = (("StableDiffusionXL", "SDXL"), ("StableDiffusion3", "SD3"), ("Flux", "Flux"))
-_SD2_TEXT_WIDTH, _REFINER_TEXT_WIDTH = 1024, 1280
 
 
 @dataclass(frozen=True)
@@ -112,9 +109,8 @@ def read_layout(config: Any) -> Layout:
 def _in_folder(config: Any) -> Layout:
     family = _MODELS[config.model_type]
     model = locate_model(BASE_MODEL, str(config.pretrained_model_name_or_path))
+    refuse_other_families(model, wanted=config.model_type)
     index, unet = model.read_json("model_index.json"), model.read_json("unet/config.json")
-    if index is not None:
-        _refuse_other_families(model, _family_of(index, unet or {}), wanted=config.model_type)
     if index is None or unet is None:
         missing = "model_index.json" if index is None else "unet/config.json"
         raise ModelError(
@@ -132,14 +128,23 @@ def _in_folder(config: Any) -> Layout:
         unet=FolderPart(model, "unet", unet),
         vae=_other_vae(config, vae_config) or FolderPart(model, "vae", vae_config),
         text_encoders=tuple(
-            FolderPart(model, part, model.read_json(f"{part}/config.json") or {})
-            for part in family.text_encoders
+            FolderPart(model, part, _text_config(model, part)) for part in family.text_encoders
         ),
         tokenizers=tokenizers_beside(model, config.tokenizer_path, count=len(family.text_encoders)),
         scheduler_config=model.read_json("scheduler/scheduler_config.json") or {},
         has_own_vae=not config.vae_path,
         weights_file=None,
     )
+
+
+def _text_config(model: Source, part: str) -> dict[str, Any]:
+    config = model.read_json(f"{part}/config.json")
+    if config is None:
+        raise ModelError(
+            f"`{model.setting}` is {model.place!r}, which has no {part}/config.json. Download the model's "
+            f"{part} folder too."
+        )
+    return config
 
 
 def _in_file(file: WeightFile, config: Any) -> Layout:
@@ -203,26 +208,6 @@ def _own_prediction(file: WeightFile) -> dict[str, Any]:
     is_v = said.startswith("v") or "v_pred" in file.shapes
     ends_in_noise = {"rescale_betas_zero_snr": True} if "ztsnr" in file.shapes else {}
     return ({"prediction_type": "v_prediction"} if is_v else {}) | ends_in_noise
-
-
-def _family_of(index: Mapping[str, Any], unet: Mapping[str, Any]) -> str:
-    pipeline = str(index.get("_class_name", ""))
-    family = next((family for start, family in _PIPELINES if pipeline.startswith(start)), None)
-    width = unet.get("cross_attention_dim")
-    if unet.get("addition_embed_type") == "text_time":
-        return "SDXL refiner" if width == _REFINER_TEXT_WIDTH else "SDXL"
-    return family or ("Stable Diffusion 2" if width == _SD2_TEXT_WIDTH else "SD1.5")
-
-
-def _refuse_other_families(model: Source, family: str, *, wanted: str) -> None:
-    if family == wanted:
-        return
-    is_ours = family in FAMILIES
-    remedy = f"Set `model_type` to {family}, or `{model.setting}`" if is_ours else f"Set `{model.setting}`"
-    raise ModelError(
-        f"`{model.setting}` is {model.place!r}, which is a {family} model, but `model_type` is {wanted}. "
-        f"{remedy} to a {wanted} model."
-    )
 
 
 def _check_channels(layout: Layout, *, family: str) -> None:

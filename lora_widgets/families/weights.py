@@ -45,11 +45,17 @@ class Source:
         if not path.is_file():
             return None
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
-            raise ModelError(
-                f"{path} of the model in `{self.setting}` is damaged ({error}). Download this file again."
-            ) from error
+            raise self._damaged(path, str(error)) from error
+        if not isinstance(content, dict):
+            raise self._damaged(path, "it is no JSON object")
+        return content
+
+    def _damaged(self, path: Path, reason: str) -> ModelError:
+        return ModelError(
+            f"{path} of the model in `{self.setting}` is damaged ({reason}). Download this file again."
+        )
 
     @cached_property
     def folder(self) -> Path:
@@ -141,7 +147,7 @@ def load_part(
     ``dtype`` is named as the library of the loader names it: ``dtype=`` or ``torch_dtype=``.
 
     Raises:
-        ModelError: the weights are missing, damaged, or cannot be fetched.
+        ModelError: the weights are missing, incomplete, damaged, or cannot be fetched.
     """
     folder = _with_weights(source, subfolder)
     load = partial(
@@ -150,9 +156,17 @@ def load_part(
         subfolder=subfolder,
         variant=_variant(folder / subfolder),
         low_cpu_mem_usage=True,
+        output_loading_info=True,
         **dtype,
     )
-    return _loaded(load, source, subfolder).requires_grad_(requires_grad=False).eval().to(device)
+    model, report = _loaded(load, source, subfolder)
+    if missing := sorted(report["missing_keys"]):  # the libraries go on with random numbers
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise ModelError(
+            f"The {subfolder or 'autoencoder'} of the model in `{source.setting}` ({source.place}) lacks the "
+            f"weights {missing[0]}{more}. Its files do not fit its config.json: download this folder again."
+        )
+    return model.requires_grad_(requires_grad=False).eval().to(device)
 
 
 def safetensors_of(source: Source, part: str) -> list[Path]:
@@ -164,6 +178,31 @@ def safetensors_of(source: Source, part: str) -> list[Path]:
     files = sorted((_with_weights(source, part) / part).glob("*.safetensors"))
     whole = [file for file in files if ".fp16." not in file.name]
     return whole or files
+
+
+def refuse_missing_weights(source: Source, part: str) -> None:
+    """Make sure that the folder of a part holds weights, and all of the files that its index names.
+
+    Raises:
+        ModelError: there are none, or one of several is missing.
+    """
+    folder = source.folder / part
+    names = {path.name for path in folder.glob("*") if path.suffix in {".safetensors", ".bin"}}
+    called = f"The {part or 'autoencoder'} of the model in `{source.setting}` ({source.place})"
+    if not names:
+        raise ModelError(
+            f"{called} has no weights: no .safetensors or .bin file is in {folder}. Download this folder "
+            "again."
+        )
+    for index in sorted(folder.glob("*.safetensors.index.json")):
+        content = source.read_json(f"{part}/{index.name}" if part else index.name) or {}
+        missing = sorted(set(content.get("weight_map", {}).values()) - names)
+        if missing:
+            more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+            raise ModelError(
+                f"{called} is incomplete: {index.name} names {missing[0]}{more}, which is not there. "
+                f"Download the folder {folder} again."
+            )
 
 
 def load_tokenizer(loader: Callable[..., Any], source: Source, *, subfolder: str) -> Any:

@@ -227,7 +227,7 @@ def test_a_missing_part_is_named(open_tiny_flux, copy, part):
 
 
 def test_a_model_of_another_family_is_refused(open_tiny_flux, tiny_sdxl):
-    with pytest.raises(ModelError, match="names StableDiffusionXLPipeline, but `model_type` is Flux"):
+    with pytest.raises(ModelError, match="which is a SDXL model, but `model_type` is Flux"):
         open_tiny_flux(**{MODEL: str(tiny_sdxl)})
 
 

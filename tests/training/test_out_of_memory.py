@@ -8,6 +8,7 @@ import torch
 
 from lora_widgets.errors import TrainingError
 from lora_widgets.events import Saved
+from lora_widgets.families import parts
 from lora_widgets.families.sd15 import SD15
 from lora_widgets.training.out_of_memory import is_out_of_memory
 from lora_widgets.training.start import iter_training
@@ -61,6 +62,17 @@ def test_while_encoding_the_batch_of_the_vae_comes_first(make_config, monkeypatc
     del caught
     gc.collect()
     assert held[0]() is None
+
+
+@pytest.mark.parametrize("family", ["SD1.5", "SDXL", "SD3", "Flux"])
+def test_while_a_part_is_filled_too(config_of, monkeypatch, tmp_path, family):
+    def no_room(*_arguments, **_keywords):
+        raise MemoryError
+
+    monkeypatch.setattr(parts, "_put", no_room)
+    with pytest.raises(TrainingError, match=r"Memory ran out during loading and encoding.*`base_weights` to"):
+        list(iter_training(config_of(family)))
+    assert not list((tmp_path / "out").rglob("*.safetensors"))
 
 
 def test_a_second_run_in_the_same_process_works(make_config, monkeypatch):

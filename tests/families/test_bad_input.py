@@ -1,0 +1,316 @@
+"""What can be wrong with the files of every family: the setting, the value, the reason and the remedy."""
+
+import errno
+import json
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from tiny import make_tiny, make_tiny_file, settings_for
+
+from lora_widgets.errors import ModelError
+from lora_widgets.families.family import open_family
+
+MODEL = "pretrained_model_name_or_path"
+FAMILIES = {"sd15": "SD1.5", "sdxl": "SDXL", "sd3": "SD3", "flux-dev": "Flux"}
+NAMES = tuple(FAMILIES)
+FILES = (
+    *(f"tiny-{name}" for name in FAMILIES),
+    *("tiny-flux-ae", "tiny-clip_l", "tiny-t5xxl", "tiny-sd3-clip_l", "tiny-sd3-clip_g"),
+)
+FLUX_PARTS = {"vae_path": "tiny-flux-ae", "clip_l_path": "tiny-clip_l", "t5xxl_path": "tiny-t5xxl"}
+DENOISERS = {"sd15": "unet", "sdxl": "unet", "sd3": "transformer", "flux-dev": "transformer"}
+INSIDE = {
+    "vae": ("first_stage_model.", "`vae_path`"),
+    "text encoder": (("cond_stage_model.", "conditioner.", "text_encoders."), "text encoder"),
+}
+OTHERS = [(name, other) for name in NAMES for other in NAMES if name != other]
+WITH_OWN_ENCODERS = ("sd3", "flux-dev")
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Return the diffusers folders of the tiny models; read them, do not write to them."""
+    return {name: make_tiny(name, tmp_path_factory.mktemp(name)) for name in FAMILIES}
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """Return the single files of the tiny models and of their parts."""
+    folder = tmp_path_factory.mktemp("files")
+    return {name: make_tiny_file(f"{name}.safetensors", folder) for name in FILES}
+
+
+@pytest.fixture
+def settings_of(folders, files):
+    """Return a function that makes settings for a model as a folder or as a file, with changes."""
+
+    def make(name, *, as_file, **changes):
+        own = {"model_type": FAMILIES[name]}
+        if as_file:
+            own |= {"model_config_path": str(folders[name]), "tokenizer_path": str(folders[name])}
+            own |= {s: str(files[f]) for s, f in FLUX_PARTS.items()} if name == "flux-dev" else {}
+        model = files[f"tiny-{name}"] if as_file else folders[name]
+        return settings_for(model, **(own | {key: str(value) for key, value in changes.items()}))
+
+    return make
+
+
+@pytest.fixture
+def copy_of(folders, tmp_path):
+    """Return a function that copies a folder, for a test to break."""
+    return lambda name: shutil.copytree(folders[name], tmp_path / name)
+
+
+def refused(settings, *words):
+    """Return the message that opening, or checking what opening found, is refused with."""
+    with pytest.raises(ModelError) as caught:
+        list(open_family(settings).download())
+    message = str(caught.value)
+    assert [word for word in words if word not in message] == [], message
+    return message
+
+
+@pytest.mark.parametrize("as_file", [False, True], ids=["folder", "file"])
+@pytest.mark.parametrize(("name", "other"), OTHERS)
+def test_a_model_of_another_family(settings_of, folders, files, name, other, as_file):
+    place = files[f"tiny-{other}"] if as_file else folders[other]
+    refused(
+        settings_of(name, as_file=as_file, **{MODEL: place}),
+        f"`{MODEL}` is {str(place)!r}",
+        f"`model_type` is {FAMILIES[name]}",
+        f"`model_type` to {FAMILIES[other]}",
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_lora_in_place_of_a_base_model(settings_of, tmp_path, name):
+    path = tmp_path / "lora.safetensors"
+    key = "lora_unet_single_blocks_0_linear1" if name == "flux-dev" else "lora_unet_mid_block_to_q"
+    save_file({f"{key}.lora_{side}.weight": torch.ones(4, 4) for side in ("up", "down")}, path)
+    refused(
+        settings_of(name, as_file=True, **{MODEL: path}),
+        f"`{MODEL}` is {str(path)!r}",
+        "a LoRA or another adapter, not a base model",
+        "`continue_from_lora`",
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_that_was_not_copied_whole(settings_of, files, tmp_path, name):
+    path = tmp_path / "half.safetensors"
+    content = files[f"tiny-{name}"].read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    refused(settings_of(name, as_file=True, **{MODEL: path}), f"`{MODEL}`", "incomplete", "download it again")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_denoiser_in_a_folder_that_was_not_copied_whole(settings_of, copy_of, name):
+    """It is used last, after all pictures were encoded, and yet looked at before."""
+    folder = copy_of(name)
+    (file,) = (folder / DENOISERS[name]).glob("*.safetensors")
+    file.write_bytes(file.read_bytes()[:-1000])
+    refused(
+        settings_of(name, as_file=False, **{MODEL: folder}),
+        f"The {DENOISERS[name]} of the model",
+        f"`{MODEL}`",
+        "incomplete",
+        "download it again",
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_folder_whose_denoiser_has_no_weights(settings_of, copy_of, name):
+    folder = copy_of(name)
+    for file in (folder / DENOISERS[name]).glob("*.safetensors"):
+        file.unlink()
+    refused(
+        settings_of(name, as_file=False, **{MODEL: folder}),
+        f"The {DENOISERS[name]} of the model",
+        f"`{MODEL}`",
+        str(folder),
+        "no weights",
+        "Download",
+    )
+
+
+@pytest.mark.parametrize("part", ["vae", "text_encoder"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_folder_without_a_part(settings_of, copy_of, name, part):
+    folder = copy_of(name)
+    shutil.rmtree(folder / part)
+    refused(settings_of(name, as_file=False, **{MODEL: folder}), f"`{MODEL}`", str(folder), part)
+
+
+@pytest.mark.parametrize("part", INSIDE)
+@pytest.mark.parametrize("name", ["sd15", "sdxl", "sd3"])
+def test_a_file_without_a_part(settings_of, files, tmp_path, name, part):
+    start, word = INSIDE[part]
+    kept = {n: t for n, t in load_file(files[f"tiny-{name}"]).items() if not n.startswith(start)}
+    save_file(kept, tmp_path / "part.safetensors")
+    refused(
+        settings_of(name, as_file=True, **{MODEL: tmp_path / "part.safetensors"}),
+        f"`{MODEL}`",
+        "holds no",
+        word,
+    )
+
+
+@pytest.mark.parametrize("setting", FLUX_PARTS)
+def test_a_file_of_flux_without_the_files_beside_it(settings_of, setting):
+    settings = settings_of("flux-dev", as_file=True).with_changes(**{setting: None})
+    refused(settings, f"`{MODEL}`", "holds no", f"Set `{setting}`")
+
+
+@pytest.mark.parametrize(
+    ("setting", "file", "found", "wanted"),
+    [
+        ("clip_l_path", "tiny-t5xxl", "a T5 text encoder", "CLIP-L"),
+        ("t5xxl_path", "tiny-clip_l", "a CLIP text encoder", "T5-XXL"),
+        ("vae_path", "tiny-clip_l", "a CLIP text encoder", "a VAE"),
+        ("clip_l_path", "tiny-flux-ae", "a VAE", "CLIP-L"),
+    ],
+)
+@pytest.mark.parametrize("name", WITH_OWN_ENCODERS)
+def test_a_part_in_place_of_another(settings_of, files, name, setting, file, found, wanted):
+    settings = settings_of(name, as_file=True, **{setting: files[file]})
+    refused(settings, f"`{setting}` is {str(files[file])!r}", found, f"{wanted}", "Choose another file")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_vae_of_the_other_families(settings_of, folders, name):
+    other = folders["sd15" if name in WITH_OWN_ENCODERS else "flux-dev"] / "vae"
+    found = 4 if name in WITH_OWN_ENCODERS else 16
+    settings = settings_of(name, as_file=False, vae_path=other)
+    refused(settings, "`vae_path`", str(other), f"{found}", "latent channels", "leave it empty")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_vae_file_of_the_other_families(settings_of, folders, files, tmp_path, name):
+    file = files["tiny-flux-ae"]
+    if name in WITH_OWN_ENCODERS:
+        file = folders["sd15"] / "vae" / "diffusion_pytorch_model.safetensors"
+    settings = settings_of(name, as_file=True, vae_path=file)
+    refused(settings, f"`vae_path` is {str(file)!r}", f"made for {FAMILIES[name]}")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_damaged_configuration(settings_of, copy_of, name):
+    folder = copy_of(name)
+    damaged = folder / DENOISERS[name] / "config.json"
+    damaged.write_text('{"in_channels": ')
+    refused(settings_of(name, as_file=False, **{MODEL: folder}), str(damaged), f"`{MODEL}`", "damaged")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_configuration_that_is_no_object(settings_of, copy_of, name):
+    folder = copy_of(name)
+    (folder / "vae" / "config.json").write_text("[1]")
+    refused(settings_of(name, as_file=False, **{MODEL: folder}), "vae/config.json", f"`{MODEL}`", "damaged")
+
+
+@pytest.mark.parametrize("name", ["sd15", "sdxl", pytest.param("sd3", marks=pytest.mark.slow), "flux-dev"])
+def test_the_configuration_of_another_size(settings_of, name):
+    settings = settings_of(name, as_file=True).with_changes(model_config_path=None)
+    if name == "sd3":  # built as its tensors say; what they do not say is told while it is loaded
+        with pytest.raises(ModelError, match="`model_config_path`"):
+            open_family(settings).load_text_encoder("cpu", torch.float32)
+        return
+    refused(settings, f"`{MODEL}`", "Set `model_config_path`")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_single_file_without_internet_and_tokenizer(settings_of, name):
+    settings = settings_of(name, as_file=True).with_changes(tokenizer_path=None)
+    refused(settings, "`tokenizer_path`", "offline", "hf download openai/clip-vit-large-patch14")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_hub_name_without_internet(settings_of, name):
+    settings = settings_of(name, as_file=False, **{MODEL: "owner/nothing"})
+    refused(settings, "owner/nothing", "offline", "hf download owner/nothing")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_disk_that_fills_while_a_model_is_fetched(settings_of, monkeypatch, name):
+    def full(*_arguments, **_keywords):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", full)
+    settings = settings_of(name, as_file=False, **{MODEL: "owner/large"})
+    refused(settings, "owner/large", "the disk is full", "HF_HOME")
+
+
+class Bomb:
+    """Writes a file where it is unpickled."""
+
+    target = ""
+
+    def __reduce__(self):
+        return open, (Bomb.target, "w")
+
+
+@pytest.mark.parametrize("setting", [MODEL, "vae_path", "clip_l_path", "t5xxl_path"])
+@pytest.mark.parametrize("name", WITH_OWN_ENCODERS)
+def test_a_pickle_with_a_program_in_it(settings_of, tmp_path, name, setting):
+    Bomb.target = str(tmp_path / "it-ran")
+    path = tmp_path / "bomb.ckpt"
+    torch.save({"state_dict": {"weight": torch.zeros(2)}, "more": Bomb()}, path)
+    settings = settings_of(name, as_file=True, **{setting: path})
+    refused(settings, f"`{setting}` is {str(path)!r}", "holds more than weights", "Use a .safetensors file")
+    assert not (tmp_path / "it-ran").exists()
+
+
+@pytest.mark.parametrize(("setting", "width"), [("clip_l_path", 1280), ("clip_g_path", 768)])
+def test_the_other_clip(settings_of, tmp_path, setting, width):
+    """The two are told apart by their width, which the tiny ones do not have."""
+    weight = torch.zeros(width, width, dtype=torch.float16)
+    path = tmp_path / "clip.safetensors"
+    save_file({"text_model.encoder.layers.0.self_attn.q_proj.weight": weight}, path)
+    found, wanted = ("CLIP-G", "CLIP-L") if width == 1280 else ("CLIP-L", "CLIP-G")
+    settings = settings_of("sd3", as_file=True, **{setting: path})
+    refused(
+        settings, f"`{setting}` is {str(path)!r}", f"a {found} text encoder", f"the {wanted} text encoder"
+    )
+
+
+def test_clip_g_in_place_of_clip_l_in_flux(settings_of, tmp_path):
+    path = tmp_path / "clip.safetensors"
+    weight = torch.zeros(1280, 1280, dtype=torch.float16)
+    save_file({"text_model.encoder.layers.0.self_attn.q_proj.weight": weight}, path)
+    refused(settings_of("flux-dev", as_file=True, clip_l_path=path), "`clip_l_path`", "a CLIP-G text encoder")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_folder_that_lacks_one_of_several_files(settings_of, copy_of, name):
+    folder = copy_of(name)
+    part = folder / DENOISERS[name]
+    second = "diffusion_pytorch_model-00002-of-00002.safetensors"
+    index = {"metadata": {}, "weight_map": {"a": second, "b": second}}
+    (part / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps(index))
+    refused(
+        settings_of(name, as_file=False, **{MODEL: folder}),
+        f"The {DENOISERS[name]} of the model",
+        f"`{MODEL}`",
+        f"names {second}",
+        "Download",
+    )
+
+
+@pytest.mark.parametrize("part", ["vae", "text_encoder", "denoiser"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_part_whose_weights_lack_a_tensor(settings_of, copy_of, name, part):
+    """The libraries would draw it at random."""
+    folder = copy_of(name)
+    called = DENOISERS[name] if part == "denoiser" else part
+    (file,) = (folder / called).glob("*.safetensors")
+    tensors = load_file(file)
+    lost = next(key for key in sorted(tensors) if key.endswith("weight") and "embeddings" not in key)
+    del tensors[lost]
+    save_file(tensors, file, metadata={"format": "pt"})
+    family = open_family(settings_of(name, as_file=False, **{MODEL: folder}))
+    with pytest.raises(ModelError) as caught:
+        getattr(family, f"load_{part}")("cpu", torch.float32)
+    assert f"`{MODEL}`" in str(caught.value)
+    assert lost.removeprefix("text_model.") in str(caught.value)
