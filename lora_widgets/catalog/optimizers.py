@@ -315,7 +315,7 @@ _ROWS = (
         name="CAME",
         import_path="pytorch_optimizer.CAME",
         package="pytorch-optimizer",
-        advice="As little state as Adafactor. Wants learning rates 2 to 3 times lower than AdamW: 5e-5 to 2e-4.",
+        advice="As little state as Adafactor. Wants lower learning rates than AdamW: 5e-5 to 2e-4.",
         arguments={
             "betas": THREE_BETAS,
             "clip_threshold": POSITIVE,

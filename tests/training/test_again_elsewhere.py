@@ -28,8 +28,7 @@ DEMANDING = {
     "t5xxl_max_token_length": 16,
 }
 CASES = [
-    pytest.param("SD1.5", "LoRA", id="SD1.5 LoRA"),
-    *(pytest.param("SD1.5", name, marks=pytest.mark.slow) for name in LORA_TYPES if name != "LoRA"),
+    *(pytest.param("SD1.5", name, marks=pytest.mark.slow) for name in LORA_TYPES),
     *(
         pytest.param(family, name, marks=pytest.mark.slow)
         for family in ("SDXL", "Flux", "SD3")
