@@ -198,6 +198,7 @@ class Flux:
         """Return the metadata by which other programs recognise the base model."""
         return {
             "ss_base_model_version": "flux1",
+            "ss_model_type": "flux",
             "ss_v2": "False",
             "ss_clip_skip": "None",  # not that of the settings, which SD1.5 alone reads
             "ss_max_token_length": "None",  # nor that, which is not T5's

@@ -5,9 +5,13 @@ from collections import Counter
 from collections.abc import Iterable
 
 from lora_widgets.config.training_config import TrainingConfig
-from lora_widgets.data.buckets import BucketPlan
+from lora_widgets.data.buckets import BucketPlan, Placement
 from lora_widgets.data.image_file import ImageFile
+from lora_widgets.data.part_settings import PartSettings
 from lora_widgets.data.scan import Scan
+from lora_widgets.data.subset import Subset
+
+Placed = tuple[Placement, ImageFile]
 
 
 def describe_dataset(config: TrainingConfig, scan: Scan, plan: BucketPlan) -> dict[str, str]:
@@ -39,9 +43,63 @@ def describe_dataset(config: TrainingConfig, scan: Scan, plan: BucketPlan) -> di
         "ss_dataset_dirs": json.dumps(_folders(learned)),
         "ss_reg_dataset_dirs": json.dumps(_folders(regular)),
         "ss_tag_frequency": json.dumps(_tag_frequency(scan.images)),
-        "ss_bucket_info": json.dumps(_bucket_info(scan, plan)),
+        "ss_bucket_info": json.dumps(_bucket_info(list(zip(plan.placements, scan.images, strict=True)))),
     }
+    if config.dataset_config:
+        described["ss_datasets"] = json.dumps(_parts(scan, plan))
     return {key: str(value) for key, value in described.items()}
+
+
+def _parts(scan: Scan, plan: BucketPlan) -> list[dict[str, object]]:
+    """Return what sd-scripts says of each data set of a file (``datasets_metadata`` of train_network.py)."""
+    placed = list(zip(plan.placements, scan.images, strict=True))
+    return [
+        _part(settings, [(where, image) for where, image in placed if image.subset.part == number])
+        for number, settings in enumerate(scan.parts)
+    ]
+
+
+def _part(settings: PartSettings, placed: list[Placed]) -> dict[str, object]:
+    images = [image for _, image in placed]
+    return {
+        "is_dreambooth": True,  # pictures from folders, not from a file that lists them
+        "batch_size_per_device": settings.train_batch_size,
+        "num_train_images": sum(image.repeats for image in images if not image.subset.is_reg),
+        "num_reg_images": sum(image.repeats for image in images if image.subset.is_reg),
+        "resolution": settings.resolution_size,
+        "enable_bucket": settings.enable_bucket,
+        "min_bucket_reso": settings.min_bucket_reso if settings.enable_bucket else None,
+        "max_bucket_reso": settings.max_bucket_reso if settings.enable_bucket else None,
+        "tag_frequency": _tag_frequency(images),
+        "bucket_info": _bucket_info(placed) if images else None,
+        "resize_interpolation": None,
+        "subsets": [
+            _subset(subset, [image for image in images if image.subset is subset])
+            for subset in {id(image.subset): image.subset for image in images}.values()
+        ],
+    }
+
+
+def _subset(subset: Subset, images: list[ImageFile]) -> dict[str, object]:
+    settings = subset.settings
+    return {
+        "img_count": len(images),
+        "num_repeats": subset.repeats,
+        "color_aug": False,
+        "flip_aug": settings.flip_aug,
+        "random_crop": settings.random_crop,
+        "shuffle_caption": settings.shuffle_caption,
+        "keep_tokens": settings.keep_tokens,
+        "keep_tokens_separator": settings.keep_tokens_separator or None,
+        "secondary_separator": settings.secondary_separator or None,
+        "enable_wildcard": settings.enable_wildcard,
+        "caption_prefix": settings.caption_prefix or None,
+        "caption_suffix": settings.caption_suffix or None,
+        "resize_interpolation": None,
+        "image_dir": subset.folder.name,
+        "class_tokens": subset.class_tokens or None,
+        "is_reg": subset.is_reg,
+    }
 
 
 def _folders(images: Iterable[ImageFile]) -> dict[str, dict[str, int]]:
@@ -63,9 +121,9 @@ def _tag_frequency(images: Iterable[ImageFile]) -> dict[str, dict[str, int]]:
     return {folder: dict(counter) for folder, counter in found.items()}
 
 
-def _bucket_info(scan: Scan, plan: BucketPlan) -> dict[str, object]:
-    placed = list(zip(plan.placements, scan.images, strict=True))
-    counts = Counter(dict.fromkeys(plan.buckets, 0))
+def _bucket_info(placed: list[Placed]) -> dict[str, object]:
+    buckets = BucketPlan(tuple(placement for placement, _ in placed)).buckets
+    counts = Counter(dict.fromkeys(buckets, 0))
     for placement, image in placed:
         counts[placement.bucket] += image.repeats
     errors = [abs(i.size[0] / i.size[1] - p.bucket.width / p.bucket.height) for p, i in placed]

@@ -125,9 +125,11 @@ def train_step(job: Job, step: int, batches: Iterator[Batch]) -> StepResult:
         batch = next(batches)
         job.adapter.set_position(step, position)
         loss = batch_loss(job, batch, index)
-        job.scaler.scale(loss / len(group)).backward()
+        if loss.requires_grad:  # else `module_dropout` dropped every module, so there is nothing to learn
+            job.scaler.scale(loss / len(group)).backward()
         losses.append(loss.detach())
         images += len(batch.images)
+    _fill_gradients(job)
     norm, loss = _clip(job), torch.stack(losses).mean().item()
     _refuse_breakdown(job, loss, norm)
     job.scaler.step(job.optimizer)
@@ -182,6 +184,14 @@ def _latents(job: Job, batch: Batch, index: int) -> Tensor:
 def _encoded(job: Job, pixels: Tensor, index: int) -> Tensor:
     generator = generator_for(job.plan.config.seed, "live latents", index)
     return encode_pixels(job.plan, pixels, job.precision, generator)
+
+
+def _fill_gradients(job: Job) -> None:
+    """Give an update whose every module was dropped gradients of zero: scalers and optimizers want some."""
+    parameters = [p for group in job.optimizer.param_groups for p in group["params"]]
+    if all(parameter.grad is None for parameter in parameters):
+        for parameter in parameters:
+            parameter.grad = torch.zeros_like(parameter)
 
 
 def _clip(job: Job) -> float:

@@ -17,7 +17,11 @@ LEARN = {
     "ProdigyPlusScheduleFree": ONE | {"max_grad_norm": 0.0},
     "DAdaptAdam": {"unet_lr": 0.1, "text_encoder_lr": 0.1},  # at 1.0 it overshoots
     "DAdaptLion": ONE,
-    "Adafactor": {"optimizer_args": "relative_step=False scale_parameter=False"},
+    "DAdaptAdan": {"unet_lr": 0.3, "text_encoder_lr": 0.3},
+    "CAME": {"unet_lr": 2e-4, "text_encoder_lr": 4e-4},
+    "RAdamScheduleFree": {"unet_lr": 2e-3, "text_encoder_lr": 4e-3},
+    "Adafactor": {"optimizer_args": "eps=1e-30,0.05"},
+    "Adafactor at given rates": {"optimizer_args": "relative_step=False scale_parameter=False"},
     "AdamWScheduleFree": {},
     "AdamW8bit": {},
     "Lion": {"unet_lr": 3e-4, "text_encoder_lr": 6e-4},
@@ -29,9 +33,10 @@ LEARN = {
 @pytest.mark.slow
 @pytest.mark.parametrize("name", LEARN)
 def test_the_demo_is_learned(name, tmp_path):
-    pytest.importorskip(OPTIMIZERS[name].import_path.partition(".")[0])
+    optimizer = name.partition(" ")[0]
+    pytest.importorskip(OPTIMIZERS[optimizer].import_path.partition(".")[0])
     config = demo_config(
-        output_dir=str(tmp_path / "out"), sample_every_n_steps=0, optimizer_type=name, **LEARN[name]
+        output_dir=str(tmp_path / "out"), sample_every_n_steps=0, optimizer_type=optimizer, **LEARN[name]
     )
     saved = [e.path for e in iter_training(config) if isinstance(e, Saved) and e.kind == "weights"]
     family = open_demo(config)

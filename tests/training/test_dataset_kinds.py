@@ -1,9 +1,11 @@
 """Runs on data sets of several kinds: regularisation, masks, several parts from a file."""
 
+import json
 import math
 
 import pytest
 from PIL import Image
+from safetensors import safe_open
 
 from lora_widgets.events import Finished, Notice, StepDone
 from lora_widgets.training import loop
@@ -111,6 +113,46 @@ def test_parts_of_a_file_have_their_own_size_and_batches(make_config, tmp_path, 
         (2, small, "small thing"),
         (3, large, "large thing"),
     ]
+
+
+def test_a_file_says_of_each_part_of_a_dataset_file_what_it_was(make_config, tmp_path):
+    draw(tmp_path / "small", count=5)
+    draw(tmp_path / "large", count=3, size=(96, 64))
+    (tmp_path / "small" / "0.txt").write_text("blue, wide", encoding="utf-8")
+    (tmp_path / "set.toml").write_text(
+        """
+        [[datasets]]
+        resolution = 64
+        [[datasets.subsets]]
+        image_dir = "small"
+        num_repeats = 3
+        keep_tokens = 2
+        [[datasets.subsets]]
+        image_dir = "large"
+        class_tokens = "large thing"
+        is_reg = true
+        [[datasets]]
+        resolution = 64
+        enable_bucket = false
+        batch_size = 2
+        [[datasets.subsets]]
+        image_dir = "large"
+        """,
+        encoding="utf-8",
+    )
+    config = make_config(dataset_config=str(tmp_path / "set.toml"), train_data_dir="", max_train_steps=1)
+    list(iter_training(config))
+    with safe_open(tmp_path / "out" / "tiny.safetensors", "pt") as file:
+        first, second = json.loads(file.metadata()["ss_datasets"])
+    assert (first["num_train_images"], first["num_reg_images"]) == (15, 15)
+    assert (first["resolution"], first["batch_size_per_device"]) == ([64, 64], 4)
+    assert first["tag_frequency"]["small"] == {"blue": 1, "wide": 1}
+    small, regular = first["subsets"]
+    assert (small["image_dir"], small["num_repeats"], small["img_count"]) == ("small", 3, 5)
+    assert (small["keep_tokens"], small["is_reg"]) == (2, False)
+    assert (regular["class_tokens"], regular["is_reg"]) == ("large thing", True)
+    assert (second["enable_bucket"], second["min_bucket_reso"]) == (False, None)
+    assert second["bucket_info"]["buckets"] == {"0": {"resolution": [64, 64], "count": 30}}
 
 
 def test_what_the_scan_noted_is_told_when_the_run_starts(make_config, tmp_path):

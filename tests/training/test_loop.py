@@ -231,3 +231,21 @@ def test_every_save_is_complete_under_its_final_name(make_config, tmp_path):
     for event in iter_training(make_config(save_every_n_steps=1)):
         if isinstance(event, Saved):
             assert not list((tmp_path / "out").glob(".*part"))
+
+
+@pytest.mark.parametrize("optimizer", ["AdamW", "Prodigy", "Adafactor"])
+def test_updates_whose_every_module_is_dropped_change_nothing(make_config, optimizer):
+    """With one module in ten thousand left, no micro-step has anything to learn from."""
+    config = make_config(
+        module_dropout=0.9999,
+        optimizer_type=optimizer,
+        unet_lr=1.0,
+        text_encoder_lr=1.0,
+        gradient_accumulation_steps=2,
+        max_train_steps=2,
+    )
+    events = list(iter_training(config))
+    assert [event.grad_norm for event in steps_of(events)] == [0, 0]
+    (path,) = (event.path for event in events if isinstance(event, Saved) and event.kind == "weights")
+    saved = load_file(path)
+    assert all(tensor.abs().max() == 0 for name, tensor in saved.items() if "lora_up" in name)

@@ -8,6 +8,7 @@ import torch
 from safetensors import safe_open
 
 from lora_widgets.adapters.keys import read_lora_file
+from lora_widgets.catalog.lora_types import LORA_TYPES
 from lora_widgets.errors import TrainingError
 from lora_widgets.events import Saved
 from lora_widgets.lora_files.lora_file import read_lora
@@ -97,13 +98,64 @@ def test_old_folders_of_diffusers_are_thinned_out_too(make_config, tmp_path):
     assert folders == {"tiny-000002", "tiny"}
 
 
+WIDE = {"BOFT": {"network_dim": 18}}  # below, it cannot divide every layer into blocks
 SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in ("LoHa", "LoKR", "(IA)³", "GLoRA", "BOFT")]
 
 
 @pytest.mark.parametrize("lora_type", ["LoCon", "DoRA", "Diag-OFT", *SLOW])
 def test_files_of_every_type_do_what_was_trained(make_config, lora_type):
-    config = make_config(lora_type=lora_type, save_precision="fp16", max_train_steps=2)
+    config = make_config(
+        lora_type=lora_type, **WIDE.get(lora_type, {}), save_precision="fp16", max_train_steps=2
+    )
     assert len(saved_weights(iter_training(config))) == 1
+
+
+IN_FEW_BITS = {
+    "fp8": {"base_weights": "fp8"},
+    "int8, DoRA": {"base_weights": "int8", "lora_type": "DoRA"},
+    "nf4, LoKR": {"base_weights": "nf4", "lora_type": "LoKR"},
+    "full bf16": {"mixed_precision": "bf16", "full_bf16": True, "save_precision": "bf16"},
+    "schedule-free, LoHa": {"optimizer_type": "AdamWScheduleFree", "lora_type": "LoHa"},
+}
+
+
+@pytest.mark.parametrize("case", IN_FEW_BITS)
+def test_files_do_what_was_trained_on_weights_in_few_bits_and_as_averages(make_config, case):
+    config = make_config(**IN_FEW_BITS[case], max_train_steps=2)
+    assert len(saved_weights(iter_training(config))) == 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lora_type", LORA_TYPES)
+@pytest.mark.parametrize("case", ["fp8", "full bf16", "nf4"])
+def test_files_of_every_type_do_what_was_trained_in_few_bits(make_config, case, lora_type):
+    changes = {"base_weights": "nf4"} if case == "nf4" else IN_FEW_BITS[case]
+    config = make_config(**{**changes, **WIDE.get(lora_type, {}), "lora_type": lora_type}, max_train_steps=2)
+    assert len(saved_weights(iter_training(config))) == 1
+
+
+TRANSFORMERS = ("Flux", "SD3")
+FORMS = [
+    ("kohya", "safetensors", "bf16"),
+    ("diffusers", "safetensors", "float"),
+    ("native", "safetensors", "fp16"),
+    ("kohya", "ckpt", "float"),
+    ("diffusers", "pt", "fp16"),
+    ("diffusers", "diffusers", "float"),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", TRANSFORMERS)
+@pytest.mark.parametrize(("dialect", "form", "precision"), FORMS)
+def test_transformers_save_in_every_dialect_and_format(config_of, family, dialect, form, precision):
+    changes = {"save_dialect": dialect, "save_model_as": form, "save_precision": precision}
+    config = config_of(family, **changes, text_encoder_lr=1e-3, t5xxl_max_token_length=16)
+    (path,) = saved_weights(iter_training(config))
+    file = read_lora(file_of(path))
+    assert (file.dialect, file.unknown) == (dialect, ())
+    assert {name.partition("_text")[0].partition("_enc")[0] for name in file.modules} >= {"lora_te1"}
+    assert any(name.startswith("lora_unet_") for name in file.modules)
 
 
 def test_a_file_that_does_something_else_is_an_error(make_config, monkeypatch):
@@ -162,7 +214,7 @@ def test_numbers_too_large_for_the_format_are_told_apart(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize(("family", "run"), [("SD1.5", "sd15"), ("SDXL", "sdxl")])
+@pytest.mark.parametrize(("family", "run"), [("SD1.5", "sd15"), ("SDXL", "sdxl"), ("Flux", "flux")])
 def test_metadata_has_every_key_of_the_reference(config_of, family, run):
     (path,) = saved_weights(iter_training(config_of(family, max_train_steps=1)))
     assert set(GOLDEN["keys"][run]) - metadata_of(path).keys() == NOT_OURS

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from lora_widgets.config.arguments import arguments_text
 from lora_widgets.config.rates import base_rates, rates_by_setting, without_text_encoders
 from lora_widgets.config.rules.rule import Advice, Fix, Severity, Situation, change, rule
 
@@ -60,7 +61,7 @@ def ratio_of_rates_ignored(now: Situation) -> Advice | None:
     return Advice(
         f"{_in_words(rates_by_setting(config))}, but "
         f"{config.optimizer_type} uses the larger one for everything.",
-        "Set both to 1, or `text_encoder_lr` to 0.",
+        f"Set both to {config.optimizer.usual[0]:g}, or `text_encoder_lr` to 0.",
         _same_for_all(now, config.optimizer.usual[0]),
         (change(**without_text_encoders(config)),),
     )
@@ -134,6 +135,21 @@ def decides_its_steps_itself(now: Situation) -> Advice | None:
         "only say what is trained, and schedule and warm-up do not act.",
         "Choose the schedule adafactor to say so, or add relative_step=False to `optimizer_args`.",
         change(lr_scheduler="adafactor"),
+    )
+
+
+@rule(Severity.NOTE, "optimizer_type", "optimizer_args")
+def short_steps_from_zero(now: Situation) -> Advice | None:
+    """Adafactor's own steps are shares of a weight's size, and half of a low-rank adapter begins at zero."""
+    config = now.config
+    given = config.optimizer_arguments
+    if not config.steps_itself or "eps" in given or given.get("scale_parameter") is False:
+        return None
+    return Advice(
+        f"{config.optimizer_type} takes steps of a hundredth of a weight's size, which it takes for 0.001 at "
+        "least: an adapter begins at zero, and learns slowly so.",
+        "Add eps=1e-30,0.05 to `optimizer_args`: the steps are 5e-4 then.",
+        change(optimizer_args=arguments_text({**given, "eps": (1e-30, 0.05)})),
     )
 
 

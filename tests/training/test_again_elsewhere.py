@@ -1,0 +1,123 @@
+"""Adapters of every type in another process, after a stop, and as the start of another run."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from lora_widgets.adapters.attach import attach
+from lora_widgets.adapters.keys import read_lora_file
+from lora_widgets.catalog.lora_types import LORA_TYPES
+from lora_widgets.config.files import load_config
+from lora_widgets.events import StepDone
+from lora_widgets.families.family import open_family
+from lora_widgets.training.control import Control
+from lora_widgets.training.randomness import generator_for
+from lora_widgets.training.start import iter_training
+
+DEMANDING = {
+    "network_dropout": 0.1,
+    "rank_dropout": 0.1,
+    "module_dropout": 0.1,
+    "unet_lr": 1e-3,
+    "text_encoder_lr": 1e-3,
+    "t5xxl_max_token_length": 16,
+}
+WIDE = {"BOFT": {"network_dim": 18}}  # below, it cannot divide every layer into blocks
+CASES = [
+    *(pytest.param("SD1.5", name, marks=pytest.mark.slow) for name in LORA_TYPES),
+    *(
+        pytest.param(family, name, marks=pytest.mark.slow)
+        for family in ("SDXL", "Flux", "SD3")
+        for name in ("LoRA", "LoKR", "DoRA")
+    ),
+]
+
+
+def run(config, *, stop_after=None):
+    control = Control()
+    for event in iter_training(config, control):
+        if isinstance(event, StepDone) and event.step == stop_after:
+            control.stop()
+
+
+@pytest.mark.parametrize(("family", "lora_type"), CASES)
+def test_a_run_of_any_type_goes_on_bit_by_bit(config_of, tmp_path, family, lora_type):
+    whole = config_of(
+        family,
+        **DEMANDING,
+        lora_type=lora_type,
+        **WIDE.get(lora_type, {}),
+        output_dir=str(tmp_path / "whole"),
+    )
+    parts = whole.with_changes(output_dir=str(tmp_path / "parts"))
+    run(whole)
+    run(parts, stop_after=2)
+    run(parts.with_changes(resume="latest"))
+    ours, theirs = (load_file(tmp_path / folder / "tiny.safetensors") for folder in ("parts", "whole"))
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def answers(settings, weights):
+    """Return what each module of the adapter in a file adds to the same inputs, as numbers."""
+    torch.set_num_threads(1)
+    config = load_config(settings)
+    family = open_family(config)
+    family.load_denoiser("cpu", torch.float32)
+    family.load_text_encoder("cpu", torch.float32)
+    adapter = attach(family, config, generator=generator_for(0, "adapter"))
+    adapter.load_tensors(read_lora_file(Path(weights))[0], source=weights)
+    adapter.mode(training=False)
+    found = {}
+    for target in adapter.layers():
+        layer, member = target.part.target.layer, target.part.target.members[0]
+        shape = (2, layer.weight.shape[1], *([5, 5] if layer.weight.dim() == 4 else []))
+        question = torch.linspace(-1, 1, 2 * layer.weight.shape[1] * (25 if len(shape) == 4 else 1))
+        with torch.no_grad():
+            found[target.name] = target.maths.change(question.reshape(shape), member).flatten().tolist()
+    return found
+
+
+@pytest.mark.parametrize(("family", "lora_type"), CASES)
+def test_another_process_gets_the_same_answers(config_of, tmp_path, family, lora_type):
+    config = config_of(family, **DEMANDING, lora_type=lora_type, **WIDE.get(lora_type, {}), max_train_steps=2)
+    run(config)
+    settings, weights = tmp_path / "out" / "tiny.config.toml", tmp_path / "out" / "tiny.safetensors"
+    ours = answers(settings, str(weights))
+    program = (
+        f"import json, sys; sys.path[:0] = {sys.path!r}; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+    )
+    program += "from test_again_elsewhere import answers\n"
+    program += f"print(json.dumps(answers({str(settings)!r}, {str(weights)!r})))"
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    theirs = json.loads(said.splitlines()[-1])
+    assert any(any(numbers) for numbers in ours.values())
+    assert theirs == ours
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lora_type", LORA_TYPES)
+def test_a_run_begins_with_a_file_of_any_type(make_config, tmp_path, lora_type):
+    """With no learning rate to speak of, the second run saves what it began with."""
+    first = make_config(
+        lora_type=lora_type, **WIDE.get(lora_type, {}), max_train_steps=2, unet_lr=1e-3, text_encoder_lr=1e-3
+    )
+    run(first)
+    begun = first.with_changes(
+        continue_from_lora=str(tmp_path / "out" / "tiny.safetensors"),
+        output_dir=str(tmp_path / "next"),
+        unet_lr=1e-30,
+        text_encoder_lr=1e-30,
+        weight_decay=0.0,
+        max_train_steps=1,
+    )
+    run(begun)
+    ours, theirs = (load_file(tmp_path / folder / "tiny.safetensors") for folder in ("next", "out"))
+    assert ours.keys() == theirs.keys()
+    for name, tensor in theirs.items():
+        torch.testing.assert_close(ours[name], tensor, rtol=1e-5, atol=1e-6)
