@@ -121,6 +121,7 @@ def in_diffusers_names(tensors):
     return found
 
 
+@no_lora_for_clip
 @pytest.mark.parametrize("scale", [1.0, 2.0])
 @pytest.mark.filterwarnings("ignore")
 def test_diffusers_draws_the_same_picture_of_flux_from_the_saved_file(config_of, scale):

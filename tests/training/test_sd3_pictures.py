@@ -3,7 +3,6 @@
 import pytest
 import torch
 from diffusers import StableDiffusion3Pipeline
-from known_faults import no_lora_for_clip
 from tiny import settings_for
 
 from lora_widgets.adapters.attach import attach
@@ -77,7 +76,6 @@ def in_names_of_peft(family, adapter):
     return found
 
 
-@no_lora_for_clip
 def test_the_picture_is_that_of_diffusers_with_the_same_lora(family, adapter, folder):
     pipeline = StableDiffusion3Pipeline.from_pretrained(folder)
     pipeline.set_progress_bar_config(disable=True)
