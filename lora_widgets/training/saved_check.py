@@ -1,6 +1,7 @@
 """Whether a saved file does what the adapter does: its changes rebuilt and asked the same questions."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +19,7 @@ from lora_widgets.lora_files.lora_file import recognised
 
 _QUESTIONS, _SIDE = 2, 5
 _ARITHMETIC = 1e-3
-"""What another order of the same sums may cost in full precision."""
-_ROUNDINGS = 16
-"""How many roundings of an adapter in half precision may add up, beyond that."""
+"""What another order of the same sums may cost."""
 _PER_ROUNDING = 8.0
 """How much more of a change than of one of its factors rounding may take: factors cancel in part."""
 
@@ -53,7 +52,9 @@ def refuse_other_effect(path: Path, adapter: Adapter, *, family: str, dtype: tor
     adapter.mode(training=False)
     try:
         for name, module in live.items():
-            for answers in _asked(module, modules[name], dtype):
+            with _in_full_precision(module):
+                answered = list(_asked(module, modules[name], dtype))
+            for answers in answered:
                 if answers.differ:
                     apart = float(
                         (answers.live - answers.saved).norm() / answers.live.norm().clamp_min(1e-30)
@@ -61,6 +62,20 @@ def refuse_other_effect(path: Path, adapter: Adapter, *, family: str, dtype: tor
                     raise _wrong(path, f"what it does at {name} differs by {apart:.1%} from what was trained")
     finally:
         adapter.mode(training=True)
+
+
+@contextmanager
+def _in_full_precision(module: AdaptedTarget) -> Iterator[None]:
+    """Let an adapter in half precision compute in float32: its values are the same there and back."""
+    own = module.dtype
+    if own is torch.float32:
+        yield
+        return
+    module.float()
+    try:
+        yield
+    finally:
+        module.to(own)
 
 
 def _asked(module: AdaptedTarget, tensors: Mapping[str, Tensor], dtype: torch.dtype) -> Iterator[_Answers]:
@@ -72,11 +87,10 @@ def _asked(module: AdaptedTarget, tensors: Mapping[str, Tensor], dtype: torch.dt
     lost = sum(_lost(tensor, dtype) for tensor in module.maths.tensors().values())
     for member in target.members:
         question = _question(member.module).to(weight.device)
-        live = module.maths.change(question.to(module.dtype), member).float()
+        live = module.maths.change(question, member)
         operation = operation_of(member.module)
         saved = operation(question, member.own(change), None if bias is None else member.own(bias))
-        arithmetic = max(_ARITHMETIC, _ROUNDINGS * torch.finfo(module.dtype).eps)
-        tolerance = (arithmetic + _PER_ROUNDING * lost) * float(live.norm())
+        tolerance = (_ARITHMETIC + _PER_ROUNDING * lost) * float(live.norm())
         if "dora_scale" in tensors:  # rounding moves all of the weight, of which the change is a small part
             whole = operation(question, member.own(weight), None)
             tolerance += _PER_ROUNDING * lost * float(whole.norm())
