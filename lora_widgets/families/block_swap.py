@@ -1,12 +1,13 @@
 """Blocks of a frozen transformer that wait in main memory and are on the GPU only while they compute."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from lora_widgets.errors import ModelError
+from lora_widgets.families.parts import PartPlace
 
 
 class Mover(Protocol):
@@ -122,6 +123,29 @@ class CudaMover:
 def has_another_memory(device: torch.device | str) -> bool:
     """Tell whether what computes on ``device`` can wait in another memory."""
     return torch.device(device).type == "cuda"
+
+
+def load(
+    place: PartPlace,
+    kind: type[Any],
+    device: torch.device | str,
+    dtype: torch.dtype,
+    *,
+    stored_as: str,
+    swapped: Callable[[Any], Sequence[nn.Module]] | None,
+) -> Any:
+    """Return a frozen transformer; the blocks that ``swapped`` chooses of it wait in main memory.
+
+    All is on ``device`` where that has no memory of its own, or with ``swapped`` None.
+
+    Raises:
+        ModelError: the weights cannot be loaded, or it has fewer blocks than should wait.
+    """
+    if swapped is None or not has_another_memory(device):
+        return place.load(kind, device=device, dtype=dtype, stored_as=stored_as)
+    model = place.load(kind, device="cpu", dtype=dtype, stored_as=stored_as)
+    swap(model, swapped(model), device)
+    return model
 
 
 def swap(model: nn.Module, blocks: Sequence[nn.Module], device: torch.device | str) -> None:

@@ -88,16 +88,14 @@ class Flux:
         """Load the transformer, frozen; with `blocks_to_swap`, some blocks of it into main memory."""
         from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
 
-        swaps = block_swap.has_another_memory(device) and self._blocks_to_swap > 0
-        self.transformer = self._layout.transformer.load(
+        self.transformer = block_swap.load(
+            self._layout.transformer,
             FluxTransformer2DModel,
-            device="cpu" if swaps else device,
-            dtype=dtype,
+            device,
+            dtype,
             stored_as=self._base_weights,
+            swapped=self._swapped_blocks if self._blocks_to_swap else None,
         )
-        if swaps:
-            transformer = loaded(self.transformer, "transformer")
-            block_swap.swap(transformer, self._swapped_blocks(), device)
 
     def unload(self, part: Part) -> None:
         """Forget a part and return its memory; nothing happens if it is not loaded."""
@@ -209,9 +207,8 @@ class Flux:
             **self._layout.file_names(),
         }
 
-    def _swapped_blocks(self) -> list[nn.Module]:
+    def _swapped_blocks(self, transformer: Any) -> list[nn.Module]:
         """Return the blocks that wait in main memory."""
-        transformer = loaded(self.transformer, "transformer")
         doubles, singles = blocks_of_flux(self._blocks_to_swap)
         return [
             *block_swap.last_blocks(transformer.transformer_blocks, doubles),

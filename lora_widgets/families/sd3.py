@@ -91,16 +91,14 @@ class SD3:
         """Load the transformer, frozen; with `blocks_to_swap`, some blocks of it into main memory."""
         from diffusers.models.transformers.transformer_sd3 import SD3Transformer2DModel
 
-        swaps = block_swap.has_another_memory(device) and self._blocks_to_swap > 0
-        self.transformer = self._layout.transformer.load(
+        self.transformer = block_swap.load(
+            self._layout.transformer,
             SD3Transformer2DModel,
-            device="cpu" if swaps else device,
-            dtype=dtype,
+            device,
+            dtype,
             stored_as=self._base_weights,
+            swapped=self._swapped_blocks if self._blocks_to_swap else None,
         )
-        if swaps:
-            transformer = loaded(self.transformer, "transformer")
-            block_swap.swap(transformer, self._swapped_blocks(), device)
 
     def unload(self, part: Part) -> None:
         """Forget a part and return its memory; nothing happens if it is not loaded."""
@@ -225,10 +223,9 @@ class SD3:
             **self._layout.file_names(),
         }
 
-    def _swapped_blocks(self) -> list[nn.Module]:
+    def _swapped_blocks(self, transformer: Any) -> list[nn.Module]:
         """Return the blocks that wait in main memory."""
-        blocks = loaded(self.transformer, "transformer").transformer_blocks
-        return block_swap.last_blocks(blocks, self._blocks_to_swap)
+        return block_swap.last_blocks(transformer.transformer_blocks, self._blocks_to_swap)
 
     @property
     def _width(self) -> int:
