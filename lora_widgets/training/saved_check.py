@@ -20,8 +20,12 @@ from lora_widgets.lora_files.lora_file import recognised
 _QUESTIONS, _SIDE = 2, 5
 _ARITHMETIC = 1e-3
 """What another order of the same sums may cost."""
+_ARITHMETIC_OF_THE_WHOLE = 5e-6
+"""The same where the change is a difference of two whole weights, as a share of them."""
 _PER_ROUNDING = 8.0
 """How much more of a change than of one of its factors rounding may take: factors cancel in part."""
+_MAKES_A_WHOLE_WEIGHT = {"dora_scale", "oft_blocks"}
+"""Tensors of types that turn or scale the whole weight, of which the change is a small part."""
 
 
 @dataclass(frozen=True)
@@ -91,9 +95,9 @@ def _asked(module: AdaptedTarget, tensors: Mapping[str, Tensor], dtype: torch.dt
         operation = operation_of(member.module)
         saved = operation(question, member.own(change), None if bias is None else member.own(bias))
         tolerance = (_ARITHMETIC + _PER_ROUNDING * lost) * float(live.norm())
-        if "dora_scale" in tensors:  # rounding moves all of the weight, of which the change is a small part
+        if tensors.keys() & _MAKES_A_WHOLE_WEIGHT:
             whole = operation(question, member.own(weight), None)
-            tolerance += _PER_ROUNDING * lost * float(whole.norm())
+            tolerance += (_ARITHMETIC_OF_THE_WHOLE + _PER_ROUNDING * lost) * float(whole.norm())
         yield _Answers(live, saved, tolerance)
 
 

@@ -158,6 +158,13 @@ def test_transformers_save_in_every_dialect_and_format(config_of, family, dialec
     assert any(name.startswith("lora_unet_") for name in file.modules)
 
 
+@pytest.mark.parametrize("lora_type", ["DoRA", "Diag-OFT", "BOFT"])
+def test_a_change_that_is_small_beside_the_weight_is_no_error(make_config, lora_type):
+    rates = {"learning_rate": 1e-7, "unet_lr": 1e-7, "text_encoder_lr": 0.0}
+    config = make_config(lora_type=lora_type, **WIDE.get(lora_type, {}), **rates, max_train_steps=1)
+    assert len(saved_weights(iter_training(config))) == 1
+
+
 def test_a_file_that_does_something_else_is_an_error(make_config, monkeypatch):
     def without_strength(modules, dialect, *, family):
         return {
