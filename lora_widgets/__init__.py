@@ -8,8 +8,9 @@ import os
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-# A resumed run equals an uninterrupted one bit for bit. By default Intel's MKL, which torch computes with on a
-# processor, lets the order of a sum depend on where its arrays lie in memory. It reads this once, at its first use.
+# A resumed run equals an uninterrupted one bit for bit. By default Intel's MKL, with which torch computes on
+# a processor, lets the order of a sum depend on where arrays lie in memory. It reads this once, when it is
+# first used.
 os.environ.setdefault("MKL_CBWR", "AUTO,STRICT")
 
 __version__ = "0.1.0"
