@@ -81,9 +81,9 @@ class BareLoop:
             text = family.encode_text(["a thing"] * BATCH, skip=1)
         root = family.roots()["unet"]
         adapters = []
-        for target in targets(root):
-            adapters.append(PlainLoRA(target.layer))
-            target.layer.forward = adapters[-1].forward
+        for layer in (member.module for target in targets(root) for member in target.members):
+            adapters.append(PlainLoRA(layer))
+            layer.forward = adapters[-1].forward
         self.parameters = [p for adapter in adapters for p in adapter.parameters()]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=1e-4, fused=True)
         side = pixels // family.latent_factor
