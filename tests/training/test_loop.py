@@ -29,6 +29,8 @@ from lora_widgets.families.family import open_family
 from lora_widgets.training import plan
 from lora_widgets.training.start import iter_training
 
+pytestmark = pytest.mark.any_libraries
+
 
 def steps_of(events):
     return [e for e in events if isinstance(e, StepDone)]
