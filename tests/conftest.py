@@ -1,5 +1,6 @@
 """What every test shares: a quiet, offline, two-thread process, a tiny model and a tiny dataset."""
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -29,6 +30,17 @@ settings.register_profile("thorough", deadline=None, max_examples=500)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "quick"))
 
 COLOURS = ("red", "green", "blue", "orange")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _imports_are_no_garbage():
+    """Take what is there out of the collector's sight.
+
+    Letting go of a model collects garbage; to look through all modules and tests each time would take longer
+    than a short run.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,59 @@
 
 import pytest
 import torch
-from safetensors.torch import save_file
-from tiny import make_tiny_file, settings_for, tiny_tensors
+from safetensors.torch import load_file, save_file
+from tiny import make_tiny, make_tiny_file, settings_for, tiny_tensors
 
 from lora_widgets.families.family import open_family
+
+NAMES = ("sd15", "sdxl", "sd3", "sd35m", "flux-dev", "flux-schnell")
+PARTS = ("flux-ae", "clip_l", "t5xxl", "sd3-clip_l", "sd3-clip_g")
+TRANSFORMERS = {"Flux": "flux-dev", "SD3": "sd3"}
+FILES_BESIDE = {
+    "Flux": {"vae_path": "tiny-flux-ae", "clip_l_path": "tiny-clip_l", "t5xxl_path": "tiny-t5xxl"},
+    "SD3": {},
+}
+
+
+@pytest.fixture(scope="package")
+def folders(tmp_path_factory):
+    """Return the diffusers folders of the tiny models; read them, do not write to them."""
+    return {name: make_tiny(name, tmp_path_factory.mktemp(name)) for name in NAMES}
+
+
+@pytest.fixture(scope="package")
+def files(tmp_path_factory):
+    """Return the single files of the tiny models and of their parts; read them, do not write to them."""
+    folder = tmp_path_factory.mktemp("files")
+    names = (f"tiny-{name}" for name in (*NAMES, *PARTS))
+    return {name: make_tiny_file(f"{name}.safetensors", folder) for name in names}
+
+
+@pytest.fixture
+def changed(files, tmp_path):
+    """Save one of the files with its tensors changed by a function of all of them; return its path."""
+
+    def save(name, change):
+        path = tmp_path / f"{name}.safetensors"
+        save_file(change(load_file(files[name])), path)
+        return path
+
+    return save
+
+
+@pytest.fixture
+def open_transformer(folders, files):
+    """Open the tiny "Flux" or "SD3", from its folder or from files, with changed settings."""
+
+    def opened(family, *, as_files=False, **changes):
+        folder, own = folders[TRANSFORMERS[family]], {}
+        if as_files:
+            own = {setting: files[name] for setting, name in FILES_BESIDE[family].items()}
+            own["pretrained_model_name_or_path"] = files[f"tiny-{TRANSFORMERS[family]}"]
+            own |= {"model_config_path": folder, "tokenizer_path": folder}
+        return open_family(settings_for(folder, **(own | changes)))
+
+    return opened
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny import make_tiny, make_tiny_file, settings_for
+from tiny import settings_for
 
 from lora_widgets.errors import ModelError
 from lora_widgets.families.family import open_family
@@ -15,10 +15,6 @@ from lora_widgets.families.family import open_family
 MODEL = "pretrained_model_name_or_path"
 FAMILIES = {"sd15": "SD1.5", "sdxl": "SDXL", "sd3": "SD3", "flux-dev": "Flux"}
 NAMES = tuple(FAMILIES)
-FILES = (
-    *(f"tiny-{name}" for name in FAMILIES),
-    *("tiny-flux-ae", "tiny-clip_l", "tiny-t5xxl", "tiny-sd3-clip_l", "tiny-sd3-clip_g"),
-)
 FLUX_PARTS = {"vae_path": "tiny-flux-ae", "clip_l_path": "tiny-clip_l", "t5xxl_path": "tiny-t5xxl"}
 DENOISERS = {"sd15": "unet", "sdxl": "unet", "sd3": "transformer", "flux-dev": "transformer"}
 INSIDE = {
@@ -27,19 +23,6 @@ INSIDE = {
 }
 OTHERS = [(name, other) for name in NAMES for other in NAMES if name != other]
 WITH_OWN_ENCODERS = ("sd3", "flux-dev")
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    """Return the diffusers folders of the tiny models; read them, do not write to them."""
-    return {name: make_tiny(name, tmp_path_factory.mktemp(name)) for name in FAMILIES}
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    """Return the single files of the tiny models and of their parts."""
-    folder = tmp_path_factory.mktemp("files")
-    return {name: make_tiny_file(f"{name}.safetensors", folder) for name in FILES}
 
 
 @pytest.fixture
@@ -157,25 +140,38 @@ def test_a_file_without_a_part(settings_of, files, tmp_path, name, part):
     )
 
 
-@pytest.mark.parametrize("setting", FLUX_PARTS)
-def test_a_file_of_flux_without_the_files_beside_it(settings_of, setting):
+@pytest.mark.parametrize(
+    ("setting", "part"), [("vae_path", "VAE"), ("clip_l_path", "CLIP-L"), ("t5xxl_path", "T5-XXL")]
+)
+def test_a_file_of_flux_without_the_files_beside_it(settings_of, setting, part):
     settings = settings_of("flux-dev", as_file=True).with_changes(**{setting: None})
-    refused(settings, f"`{MODEL}`", "holds no", f"Set `{setting}`")
+    refused(settings, f"`{MODEL}`", "holds no", part, f"Set `{setting}` to a file with it")
+
+
+EXCHANGED = [
+    ("clip_l_path", "tiny-t5xxl", "a T5 text encoder", "CLIP-L"),
+    ("t5xxl_path", "tiny-clip_l", "a CLIP text encoder", "T5-XXL"),
+    ("vae_path", "tiny-clip_l", "a CLIP text encoder", "a VAE"),
+    ("clip_l_path", "tiny-flux-ae", "a VAE", "CLIP-L"),
+]
 
 
 @pytest.mark.parametrize(
-    ("setting", "file", "found", "wanted"),
+    ("name", "setting", "file", "found", "wanted"),
     [
-        ("clip_l_path", "tiny-t5xxl", "a T5 text encoder", "CLIP-L"),
-        ("t5xxl_path", "tiny-clip_l", "a CLIP text encoder", "T5-XXL"),
-        ("vae_path", "tiny-clip_l", "a CLIP text encoder", "a VAE"),
-        ("clip_l_path", "tiny-flux-ae", "a VAE", "CLIP-L"),
+        *((name, *row) for name in WITH_OWN_ENCODERS for row in EXCHANGED),
+        ("sd3", "clip_g_path", "tiny-t5xxl", "a T5 text encoder", "CLIP-G"),
     ],
 )
-@pytest.mark.parametrize("name", WITH_OWN_ENCODERS)
 def test_a_part_in_place_of_another(settings_of, files, name, setting, file, found, wanted):
     settings = settings_of(name, as_file=True, **{setting: files[file]})
     refused(settings, f"`{setting}` is {str(files[file])!r}", found, f"{wanted}", "Choose another file")
+
+
+@pytest.mark.parametrize("name", WITH_OWN_ENCODERS)
+def test_a_text_encoder_in_place_of_the_model(settings_of, files, name):
+    settings = settings_of(name, as_file=True, **{MODEL: files["tiny-t5xxl"]})
+    refused(settings, f"`{MODEL}` is", "which is a T5 text encoder, not a base model")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,98 +1,24 @@
-"""Flux from single files: the same numbers as from the folder, and what can be wrong."""
+"""Flux from single files: one that holds everything, T5's two names, and what can be wrong."""
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny import make_tiny, make_tiny_file
+from same_model import assert_same_model, loaded
 
 from lora_widgets.errors import ModelError
-from lora_widgets.families.family import open_family
 from lora_widgets.families.native_names import flux_transformer
 
 MODEL = "pretrained_model_name_or_path"
-PARTS = ("vae", "text_encoder", "text_encoder_2", "transformer")
-OWN_FILES = {"vae_path": "tiny-flux-ae", "clip_l_path": "tiny-clip_l", "t5xxl_path": "tiny-t5xxl"}
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    """Return the paths of the files that make up a tiny Flux, by their names."""
-    folder = tmp_path_factory.mktemp("tiny_flux_files")
-    names = ("tiny-flux-dev", "tiny-flux-schnell", *OWN_FILES.values())
-    return {name: str(make_tiny_file(f"{name}.safetensors", folder)) for name in names}
+OWN_FILES = ("vae_path", "clip_l_path", "t5xxl_path")
 
 
 @pytest.fixture
-def open_flux_file(files, tiny_flux, open_tiny_flux):
+def open_flux_file(open_transformer):
     """Open the single file with the parts beside it, and changed settings."""
-    own = {setting: files[name] for setting, name in OWN_FILES.items()}
-    own |= {
-        MODEL: files["tiny-flux-dev"],
-        "model_config_path": str(tiny_flux),
-        "tokenizer_path": str(tiny_flux),
-    }
-    return lambda **changes: open_tiny_flux(**(own | changes))
+    return lambda **changes: open_transformer("Flux", as_files=True, **changes)
 
 
-@pytest.fixture
-def changed(files, tmp_path):
-    """Save one of the files with its tensors changed by a function of all of them."""
-
-    def save(name, change):
-        path = tmp_path / f"{name}.safetensors"
-        save_file(change(load_file(files[name])), path)
-        return str(path)
-
-    return save
-
-
-def loaded(family):
-    """Load everything and copy the weights: those of a folder stay mapped, and sums are rounded otherwise."""
-    family.load_vae("cpu", torch.float32)
-    family.load_text_encoder("cpu", torch.float32)
-    family.load_denoiser("cpu", torch.float32)
-    for part in PARTS:
-        for parameter in getattr(family, part).parameters():
-            parameter.data = parameter.data.clone()
-    return family
-
-
-def outputs(family):
-    with torch.no_grad():
-        text = family.encode_text(["a cat on a mat"], skip=1)
-        noisy = torch.randn(1, 16, 8, 4, generator=torch.Generator().manual_seed(0))
-        pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
-        latents = family.encode_images(pixels, generator=torch.Generator().manual_seed(2))
-        predicted = family.predict(noisy, torch.tensor([500.0]), text, torch.zeros(1, 6))
-        return text.hidden, text.pooled, latents, family.decode(latents), predicted
-
-
-def assert_same(left, right):
-    for part in PARTS:
-        ours, theirs = getattr(left, part).state_dict(), getattr(right, part).state_dict()
-        assert ours.keys() == theirs.keys()
-        assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
-    for ours, theirs in zip(outputs(left), outputs(right), strict=True):
-        assert torch.equal(ours, theirs)
-
-
-def test_files_compute_what_the_folder_computes_bit_by_bit(open_flux_file, open_tiny_flux):
-    family = loaded(open_flux_file())
-    assert_same(family, loaded(open_tiny_flux()))
-    assert family.identity()["ss_sd_model_name"] == "tiny-flux-dev.safetensors"
-    assert family.identity()["ss_vae_name"] == "tiny-flux-ae.safetensors"
-    assert family.weights_file.name == "tiny-flux-dev.safetensors"
-
-
-def test_a_file_of_schnell_is_known_by_what_it_lacks(open_flux_file, open_tiny_flux, files, tmp_path):
-    folder = make_tiny("flux-schnell", tmp_path / "tiny_flux_schnell")
-    length = {"t5xxl_max_token_length": None}
-    family = loaded(open_flux_file(**{MODEL: files["tiny-flux-schnell"]}, **length))
-    assert family.identity()["modelspec.architecture"] == "flux-1-schnell/lora"
-    assert_same(family, loaded(open_tiny_flux(**{MODEL: str(folder)}, **length)))
-
-
-def test_one_file_can_hold_everything(open_flux_file, open_tiny_flux, files, tmp_path):
+def test_one_file_can_hold_everything(open_flux_file, open_transformer, files, tmp_path):
     starts = {
         "tiny-flux-dev": "model.diffusion_model.",
         "tiny-flux-ae": "vae.",
@@ -108,20 +34,8 @@ def test_one_file_can_hold_everything(open_flux_file, open_tiny_flux, files, tmp
     family = open_flux_file(
         **{MODEL: str(tmp_path / "whole.safetensors")}, **dict.fromkeys(OWN_FILES), guidance_scale=1.0
     )
-    assert_same(loaded(family), loaded(open_tiny_flux()))
+    assert_same_model(loaded(family), loaded(open_transformer("Flux")))
     assert "ss_vae_name" not in family.identity()
-
-
-@pytest.mark.parametrize(
-    ("setting", "part"), [("clip_l_path", "text_encoder"), ("t5xxl_path", "text_encoder_2")]
-)
-def test_a_file_replaces_the_text_encoder_of_a_folder(open_tiny_flux, changed, setting, part):
-    path = changed(OWN_FILES[setting], lambda tensors: {name: t + 1 for name, t in tensors.items()})
-    own, other = open_tiny_flux(), open_tiny_flux(**{setting: path})
-    for family in (own, other):
-        family.load_text_encoder("cpu", torch.float32)
-    for ours, theirs in zip(getattr(other, part).parameters(), getattr(own, part).parameters(), strict=True):
-        assert torch.equal(ours, theirs + 1)
 
 
 def test_the_two_names_of_t5s_embedding_stay_one_tensor(open_flux_file):
@@ -170,32 +84,6 @@ def real_shapes():
     }
 
 
-@pytest.mark.parametrize(
-    ("setting", "words"), [("vae_path", "VAE"), ("clip_l_path", "CLIP-L"), ("t5xxl_path", "T5-XXL")]
-)
-def test_a_part_that_is_nowhere_is_asked_for(open_flux_file, setting, words):
-    with pytest.raises(ModelError, match=rf"holds no .*{words}.*Set `{setting}` to a file with it"):
-        open_flux_file(**{setting: None})
-
-
-@pytest.mark.parametrize(
-    ("setting", "name", "words"),
-    [
-        (
-            "clip_l_path",
-            "tiny-t5xxl",
-            "which is a T5 text encoder, but the CLIP-L text encoder belongs there",
-        ),
-        ("t5xxl_path", "tiny-clip_l", "which is a CLIP text encoder, but the T5-XXL text encoder belongs"),
-        ("vae_path", "tiny-clip_l", "but a VAE belongs there"),
-        (MODEL, "tiny-t5xxl", "which is a T5 text encoder, not a base model"),
-    ],
-)
-def test_files_that_are_exchanged_are_told(open_flux_file, files, setting, name, words):
-    with pytest.raises(ModelError, match=words):
-        open_flux_file(**{setting: files[name]})
-
-
 def test_a_folder_in_place_of_a_text_encoders_file_is_refused(open_flux_file, tiny_flux):
     with pytest.raises(ModelError, match=r"`t5xxl_path` is .* must be a .safetensors file with the text enc"):
         open_flux_file(t5xxl_path=str(tiny_flux / "text_encoder_2"))
@@ -211,25 +99,6 @@ def test_weights_with_scales_of_their_own_are_refused(open_flux_file, changed, s
 def test_a_model_of_another_size_asks_for_its_configuration(open_flux_file):
     with pytest.raises(ModelError, match=r"is 64 wide; .* says 3072. Set `model_config_path`"):
         open_flux_file(model_config_path=None)
-
-
-def test_a_missing_tensor_is_named(open_flux_file, changed):
-    def without(tensors):
-        del tensors["single_blocks.0.linear2.bias"]
-        return tensors
-
-    family = open_flux_file(**{MODEL: changed("tiny-flux-dev", without)})
-    with pytest.raises(ModelError, match="The transformer in `pretrained_model_name_or_path`") as caught:
-        family.load_denoiser("cpu", torch.float32)
-    assert "single_blocks.0.linear2.bias" in str(caught.value)
-
-
-def test_a_file_of_flux_is_refused_by_the_others(files):
-    from types import SimpleNamespace
-
-    settings = SimpleNamespace(model_type="SD1.5", **{MODEL: files["tiny-flux-dev"]})
-    with pytest.raises(ModelError, match=r"which is a Flux model \(dev\), but `model_type` is SD1.5"):
-        open_family(settings)
 
 
 def test_offline_files_say_which_tokenizers_to_download(open_flux_file, tiny_flux):

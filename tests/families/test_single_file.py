@@ -7,51 +7,11 @@ import weakref
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from same_model import PARTS, assert_same_model, loaded
 
 from lora_widgets.errors import ModelError
 
 MODEL = "pretrained_model_name_or_path"
-PARTS = ("vae", "text_encoder", "unet")
-SDXL_PARTS = ("vae", "text_encoder", "text_encoder_2", "unet")
-SIZES = torch.tensor([[64, 64, 0, 0, 64, 64]])
-
-
-def loaded(family, dtype=torch.float32):
-    family.load_vae("cpu", dtype)
-    family.load_text_encoder("cpu", dtype)
-    family.load_denoiser("cpu", dtype)
-    return family
-
-
-def parts_of(family):
-    return SDXL_PARTS if family.name == "SDXL" else PARTS
-
-
-def aligned(family):
-    """Copy the weights: those of a folder stay mapped at odd addresses, where sums are rounded otherwise."""
-    for part in parts_of(family):
-        for parameter in getattr(family, part).parameters():
-            parameter.data = parameter.data.clone()
-    return family
-
-
-def outputs(family):
-    with torch.no_grad():
-        text = family.encode_text(["a cat on a mat"], skip=2)
-        noisy = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
-        pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
-        latents = family.encode_images(pixels, generator=torch.Generator().manual_seed(2))
-        predicted = family.predict(noisy, torch.tensor([500]), text, SIZES)
-        return text.hidden, latents, family.decode(latents), predicted
-
-
-def assert_same(left, right):
-    for part in parts_of(left):
-        ours, theirs = getattr(left, part).state_dict(), getattr(right, part).state_dict()
-        assert ours.keys() == theirs.keys()
-        assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
-    for ours, theirs in zip(outputs(left), outputs(right), strict=True):
-        assert torch.equal(ours, theirs)
 
 
 @pytest.fixture
@@ -73,11 +33,11 @@ def without(start):
 
 
 def test_a_single_file_computes_what_the_folder_computes_bit_by_bit(open_file, open_tiny):
-    assert_same(loaded(open_file()), aligned(loaded(open_tiny())))
+    assert_same_model(loaded(open_file()), loaded(open_tiny()))
 
 
 def test_so_does_one_of_sdxl_with_its_second_text_encoder_in_another_layout(open_sdxl_file, open_tiny_sdxl):
-    assert_same(aligned(loaded(open_sdxl_file())), aligned(loaded(open_tiny_sdxl())))
+    assert_same_model(loaded(open_sdxl_file()), loaded(open_tiny_sdxl()))
 
 
 @pytest.mark.parametrize(("keys", "prediction"), [((), "epsilon"), (("v_pred", "ztsnr"), "v_prediction")])
@@ -95,12 +55,12 @@ def test_an_older_ckpt_computes_the_same(open_file, single_file, tmp_path):
     path = tmp_path / "tiny.ckpt"
     content = {"epoch": 3, "global_step": 5, "callbacks": {}, "state_dict": load_file(single_file)}
     torch.save(content, path)
-    assert_same(aligned(loaded(open_file(pretrained_model_name_or_path=str(path)))), loaded(open_file()))
+    assert_same_model(loaded(open_file(pretrained_model_name_or_path=str(path))), loaded(open_file()))
 
 
 def test_parts_have_the_type_asked_for_and_are_frozen(open_file):
     family = loaded(open_file(no_half_vae=False), torch.bfloat16)
-    for part in PARTS:
+    for part in PARTS["SD1.5"]:
         module = getattr(family, part)
         assert {p.dtype for p in module.parameters()} == {torch.bfloat16}
         assert not module.training
@@ -203,7 +163,7 @@ def test_a_file_that_says_how_it_predicts_is_believed(open_file, changed, metada
 
 
 def test_the_configuration_can_be_one_json_file(open_file, tiny_sd15, tmp_path):
-    parts = {part: json.loads((tiny_sd15 / part / "config.json").read_text()) for part in PARTS}
+    parts = {part: json.loads((tiny_sd15 / part / "config.json").read_text()) for part in PARTS["SD1.5"]}
     (tmp_path / "tiny.json").write_text(json.dumps(parts))
     family = open_file(model_config_path=str(tmp_path / "tiny.json"))
     assert family.process.prediction == "epsilon"

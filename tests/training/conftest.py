@@ -4,6 +4,15 @@ import pytest
 
 from lora_widgets.config.training_config import TrainingConfig
 
+FAMILIES = {
+    "SD1.5": ("SD1.5", "tiny_sd15"),
+    "SDXL": ("SDXL", "tiny_sdxl"),
+    "Flux": ("Flux", "tiny_flux"),
+    "SD3": ("SD3", "tiny_sd3"),
+    "SD3.5": ("SD3", "tiny_sd35"),
+}
+"""The `model_type` and the fixture of the model, by what tests call it."""
+
 
 @pytest.fixture
 def make_config(tiny_sd15, tiny_dataset, tmp_path):
@@ -39,16 +48,13 @@ def make_config(tiny_sd15, tiny_dataset, tmp_path):
 
 
 @pytest.fixture
-def config_of(make_config, tiny_sdxl, tiny_flux, tiny_sd3):
-    """Return a function that makes a quick configuration for a family, with changes."""
-    folders = {"SDXL": str(tiny_sdxl), "Flux": str(tiny_flux), "SD3": str(tiny_sd3)}
+def config_of(make_config, request):
+    """Return a function that makes a quick configuration for a family, or for "SD3.5", with changes."""
 
     def make(family, **changes):
-        own = (
-            {"model_type": family, "pretrained_model_name_or_path": folders[family]}
-            if family in folders
-            else {}
-        )
+        model_type, folder = FAMILIES[family]
+        place = str(request.getfixturevalue(folder))
+        own = {"model_type": model_type, "pretrained_model_name_or_path": place}
         return make_config(**(own | changes))
 
     return make

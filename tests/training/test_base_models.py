@@ -3,11 +3,12 @@
 import shutil
 
 import pytest
+from runs import losses, run
 from safetensors.torch import load_file, save_file
 from tiny import make_tiny_file
 
 from lora_widgets.errors import ModelError
-from lora_widgets.events import Finished, PhaseProgress, StepDone
+from lora_widgets.events import Finished, PhaseProgress
 from lora_widgets.families import hub
 from lora_widgets.training.control import Control
 from lora_widgets.training.prepare import DOWNLOADING
@@ -19,10 +20,6 @@ def single_file(tmp_path):
     return make_tiny_file("tiny-sd15.safetensors", tmp_path)
 
 
-def losses_of(events):
-    return [event.loss for event in events if isinstance(event, StepDone)]
-
-
 def test_a_single_file_trains_like_the_folder(make_config, tiny_sd15, single_file, tmp_path):
     config = make_config(
         pretrained_model_name_or_path=str(single_file),
@@ -30,8 +27,8 @@ def test_a_single_file_trains_like_the_folder(make_config, tiny_sd15, single_fil
         tokenizer_path=str(tiny_sd15 / "tokenizer"),
         text_encoder_lr=1e-4,
     )
-    found = losses_of(iter_training(config))
-    folder = losses_of(iter_training(make_config(text_encoder_lr=1e-4, output_dir=str(tmp_path / "folder"))))
+    found = losses(run(config))
+    folder = losses(run(make_config(text_encoder_lr=1e-4, output_dir=str(tmp_path / "folder"))))
     assert len(found) == 4
     assert found == pytest.approx(folder, rel=1e-4)
     files = [load_file(path / "tiny.safetensors").keys() for path in (tmp_path / "out", tmp_path / "folder")]
@@ -48,7 +45,7 @@ def test_so_does_one_of_sdxl(make_config, tiny_sdxl, tmp_path):
     }
     file = make_tiny_file("tiny-sdxl.safetensors", tmp_path)
     config = make_config(pretrained_model_name_or_path=str(file), **settings)
-    assert len(losses_of(iter_training(config))) == 4
+    assert len(losses(run(config))) == 4
     assert any(name.startswith("lora_te2") for name in load_file(tmp_path / "out" / "tiny.safetensors"))
 
 

@@ -19,6 +19,7 @@ from lora_widgets.training.precision import precision_of
 from lora_widgets.training.prepare import LOADING
 from lora_widgets.training.start import iter_training
 
+pytestmark = pytest.mark.any_libraries
 TWO_PARTS_LOADED = PhaseProgress(LOADING, 2, 3)
 LONG_AGO = time.time() - 1000
 

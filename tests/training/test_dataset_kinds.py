@@ -11,6 +11,7 @@ from lora_widgets.events import Finished, Notice, StepDone
 from lora_widgets.training import loop
 from lora_widgets.training.start import iter_training
 
+pytestmark = pytest.mark.any_libraries
 LATENT_FACTOR = 8
 
 

@@ -14,6 +14,8 @@ from lora_widgets.training.export import write_weights
 from lora_widgets.training.folder import RunFolder, expired, free_stem
 from lora_widgets.training.start import iter_training
 
+pytestmark = pytest.mark.any_libraries
+
 
 def metadata_of(path):
     with safe_open(path, framework="pt") as file:

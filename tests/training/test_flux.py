@@ -1,65 +1,18 @@
-"""Runs of Flux: caches, samples and states hold what it needs, and files what other programs expect."""
+"""Runs of Flux: what learns, what guidance it is told, swapped blocks, and what other programs expect."""
 
 import pytest
-import torch
+from runs import assert_same_weights, run
 from safetensors import safe_open
-from safetensors.torch import load_file
-from tiny import make_tiny_file
 
-from lora_widgets.events import Finished, SampleReady, StepDone
+from lora_widgets.events import SampleReady, StepDone
 from lora_widgets.families import block_swap
 from lora_widgets.families.flux import Flux
-from lora_widgets.training.control import Control
-from lora_widgets.training.start import iter_training
 
 QUICK = {"t5xxl_max_token_length": 16, "train_batch_size": 2, "unet_lr": 1e-3}
 SAMPLES = {
     "sample_every_n_steps": 4,
     "sample_prompts": "a thing --s 2 --w 100 --h 64 --g 2.5 --n blue --l 2",
 }
-
-
-def run(config, *, stop_after=None):
-    control, events = Control(), []
-    for event in iter_training(config, control):
-        events.append(event)
-        if isinstance(event, StepDone) and event.step == stop_after:
-            control.stop()
-    return events
-
-
-def losses(events):
-    return [event.loss for event in events if isinstance(event, StepDone)]
-
-
-@pytest.mark.parametrize("masked", [False, True])
-def test_everything_cached_gives_the_run_that_nothing_cached_gives(config_of, tmp_path, masked):
-    quick = {**QUICK, "apply_t5_attn_mask": masked, "text_encoder_lr": 0.0}
-    live = config_of("Flux", **quick, cache_latents=True, output_name="live")
-    cached = config_of(
-        "Flux",
-        **quick,
-        **SAMPLES,
-        output_name="cached",
-        cache_latents_to_disk=True,
-        cache_text_encoder_outputs_to_disk=True,
-        cache_dir=str(tmp_path / "cache"),
-    )
-    first, again = run(cached), run(cached.with_changes(output_name="again"))
-    assert losses(first) == losses(again) == pytest.approx(losses(run(live)), rel=1e-5)
-    assert len([event for event in first if isinstance(event, SampleReady)]) == 2
-
-
-def test_a_run_that_stopped_goes_on_exactly(config_of, tmp_path):
-    demanding = {**QUICK, "network_dropout": 0.3, "flip_aug": True, "gradient_checkpointing": True}
-    demanding |= {"text_encoder_lr": 1e-3}
-    whole = config_of("Flux", **demanding, output_dir=str(tmp_path / "whole"))
-    parts = config_of("Flux", **demanding, output_dir=str(tmp_path / "parts"))
-    run(whole)
-    run(parts, stop_after=2)
-    run(parts.with_changes(resume="latest"))
-    ours, theirs = (load_file(tmp_path / folder / "tiny.safetensors") for folder in ("parts", "whole"))
-    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
 def test_clip_learns_at_its_rate_and_the_file_says_how_it_was_trained(config_of, tmp_path):
@@ -111,21 +64,6 @@ def test_training_is_told_the_setting_and_previews_the_prompts_guidance(config_o
     assert told[2] == ((2, 16, 8, 8), None)
 
 
-def test_parts_in_files_of_their_own_train_like_the_folder(config_of, tiny_flux, tmp_path):
-    names = {
-        "pretrained_model_name_or_path": "tiny-flux-dev",
-        "vae_path": "tiny-flux-ae",
-        "clip_l_path": "tiny-clip_l",
-        "t5xxl_path": "tiny-t5xxl",
-    }
-    files = {setting: str(make_tiny_file(f"{name}.safetensors", tmp_path)) for setting, name in names.items()}
-    own = {**files, "model_config_path": str(tiny_flux), "tokenizer_path": str(tiny_flux)}
-    found = run(config_of("Flux", **QUICK, **own))
-    folder = run(config_of("Flux", **QUICK, output_dir=str(tmp_path / "folder")))
-    assert isinstance(found[-1], Finished)
-    assert losses(found) == pytest.approx(losses(folder), rel=1e-4)
-
-
 class CopyingMover:
     """Takes main memory for the memory of a GPU."""
 
@@ -148,6 +86,4 @@ def test_a_run_with_swapped_blocks_is_the_run_without(config_of, tmp_path, monke
     swapped = config_of("Flux", **demanding, output_dir=str(tmp_path / "swapped"), blocks_to_swap=2)
     run(plain)
     assert any(isinstance(event, SampleReady) for event in run(swapped))
-    ours, theirs = (load_file(tmp_path / folder / "tiny.safetensors") for folder in ("swapped", "plain"))
-    assert ours.keys() == theirs.keys()
-    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert_same_weights(swapped, plain)

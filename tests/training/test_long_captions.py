@@ -3,30 +3,26 @@
 from pathlib import Path
 
 import torch
+from runs import losses, run
 from safetensors import safe_open
 
 from lora_widgets.adapters.attach import attach
 from lora_widgets.config.prompts import Prompt
-from lora_widgets.events import SampleReady, StepDone
+from lora_widgets.events import SampleReady
 from lora_widgets.families.family import open_family
 from lora_widgets.training.control import Control
 from lora_widgets.training.precision import precision_of
 from lora_widgets.training.randomness import generator_for
 from lora_widgets.training.samples import Studio
-from lora_widgets.training.start import iter_training
 from lora_widgets.training.text import LiveText
 
 FILL = ", " * 80
 
 
-def losses(config) -> list[float]:
-    return [event.loss for event in iter_training(config) if isinstance(event, StepDone)]
-
-
 def test_the_end_of_long_captions_acts_on_the_loss_only_where_there_is_room(make_config):
     def loss_with(word, max_tokens):
         end = {"caption_suffix": FILL + word, "max_token_length": max_tokens}
-        return losses(make_config(**end, max_train_steps=1, output_name=f"{word}-{max_tokens}"))
+        return losses(run(make_config(**end, max_train_steps=1, output_name=f"{word}-{max_tokens}")))
 
     assert loss_with("cat", 75) == loss_with("tree", 75)
     assert loss_with("cat", 150) != loss_with("tree", 150)
@@ -44,7 +40,7 @@ def test_a_run_with_long_captions_trains_the_text_encoder_and_draws_prompts_of_a
         sample_every_n_steps=2,
         max_train_steps=2,
     )
-    drawn = [event for event in iter_training(config) if isinstance(event, SampleReady)]
+    drawn = [event for event in run(config) if isinstance(event, SampleReady)]
     assert {event.index for event in drawn} == {0, 1}
     with safe_open(tmp_path / "out" / "tiny.safetensors", "pt") as file:
         assert file.metadata()["ss_max_token_length"] == "150"

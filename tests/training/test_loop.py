@@ -4,7 +4,7 @@ import random
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from safetensors.torch import load_file
@@ -28,6 +28,8 @@ from lora_widgets.events import (
 from lora_widgets.families.family import open_family
 from lora_widgets.training import plan
 from lora_widgets.training.start import iter_training
+
+pytestmark = pytest.mark.any_libraries
 
 
 def steps_of(events):
@@ -176,7 +178,6 @@ def quick_family(tiny_sd15):  # noqa: C901 - a stand-in of many small methods
     partial=st.sampled_from(list(PARTIAL_BATCHES)),
     regular=st.integers(0, 2),
 )
-@settings(max_examples=50)
 def test_steps_shown_are_steps_run(
     tmp_path_factory, quick_family, images, batch, accumulation, epochs, max_steps, partial, regular
 ):

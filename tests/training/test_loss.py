@@ -24,6 +24,7 @@ from lora_widgets.training.loss import (
     time_weights,
 )
 
+pytestmark = pytest.mark.any_libraries
 FOLDER = Path(__file__).parents[1] / "golden"
 RECORDED = json.loads((FOLDER / "loss_noise.json").read_text())
 TENSORS = load_file(FOLDER / "noise.safetensors")

@@ -10,6 +10,7 @@ from lora_widgets.training import memory_peaks, plan
 from lora_widgets.training.memory_peaks import PeakMeter
 from lora_widgets.training.start import iter_training
 
+pytestmark = pytest.mark.any_libraries
 CPU = torch.device("cpu")
 ESTIMATE = MemoryEstimate((PhaseMemory("Training", (("base model", 5e6),)),), disk=0)
 MUCH = 64 * 2**20

@@ -13,6 +13,7 @@ from lora_widgets.families.sd15 import SD15
 from lora_widgets.training.out_of_memory import is_out_of_memory
 from lora_widgets.training.start import iter_training
 
+pytestmark = pytest.mark.any_libraries
 CPU_WORDS = (
     "[enforce fail at alloc_cpu.cpp:124] err == 0. DefaultCPUAllocator: can't allocate memory: you tried to "
     "allocate 8589934592 bytes."

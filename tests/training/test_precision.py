@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from runs import losses, run
 
 from lora_widgets.config.memory import Memory
-from lora_widgets.events import StepDone
 from lora_widgets.training.precision import precision_for
-from lora_widgets.training.start import iter_training
+
+pytestmark = pytest.mark.any_libraries
 
 
 @pytest.mark.parametrize(
@@ -32,14 +33,10 @@ def test_gradients_in_fp16_are_unscaled():
     assert weight.grad.tolist() == [0.5, 0.5, 0.5]
 
 
-def losses_of(config):
-    return [event.loss for event in iter_training(config) if isinstance(event, StepDone)]
-
-
 @pytest.mark.parametrize("half", ["fp16", "bf16"])
 def test_a_run_trains_saves_and_goes_on_in_halves(make_config, half):
     shared = {"mixed_precision": half, f"full_{half}": True, "no_half_vae": True, "text_encoder_lr": 0.0}
     shared |= {"lr_scheduler": "constant"}  # the length of a run must not matter
-    whole = losses_of(make_config(output_name="whole", **shared))
-    assert len(losses_of(make_config(max_train_steps=2, **shared))) == 2
-    assert losses_of(make_config(resume="latest", **shared)) == whole[2:]
+    whole = losses(run(make_config(output_name="whole", **shared)))
+    assert len(losses(run(make_config(max_train_steps=2, **shared)))) == 2
+    assert losses(run(make_config(resume="latest", **shared))) == whole[2:]

@@ -48,9 +48,9 @@ def random_weight(shape, generator):
 def test_a_model_of_the_real_size_trains_two_steps(make_config, real_sd15, tmp_path):
     config = make_config(
         pretrained_model_name_or_path=str(real_sd15),
-        resolution=256,
-        min_bucket_reso=256,
-        max_bucket_reso=256,
+        resolution=128,
+        min_bucket_reso=128,
+        max_bucket_reso=128,
         train_batch_size=1,
         max_train_steps=2,
         network_dim=16,
@@ -58,7 +58,7 @@ def test_a_model_of_the_real_size_trains_two_steps(make_config, real_sd15, tmp_p
         mixed_precision="bf16",
         gradient_checkpointing=True,
         text_encoder_lr=1e-4,
-        sample_prompts="a thing --w 128 --h 128 --s 2 --d 1",
+        sample_prompts="a thing --w 64 --h 64 --s 2 --d 1",
         sample_every_n_steps=2,
     )
     events = list(iter_training(config))

@@ -4,13 +4,12 @@ import threading
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from runs import assert_same_weights, losses, run
 
 from lora_widgets.errors import StateError
 from lora_widgets.events import Finished, StepDone
-from lora_widgets.training.control import Control
-from lora_widgets.training.start import iter_training
 
+pytestmark = pytest.mark.any_libraries
 STEPS = 7
 DEMANDING = {
     "max_train_steps": STEPS,
@@ -41,30 +40,18 @@ def noisy_neighbour():
     thread.join()
 
 
-def run(config, *, stop_after=None):
-    control, events = Control(), []
-    for event in iter_training(config, control):
-        events.append(event)
-        if isinstance(event, StepDone) and event.step == stop_after:
-            control.stop()
-    return events
-
-
-@pytest.mark.parametrize("stop_after", [1, 4, 6])
+@pytest.mark.parametrize("stop_after", [4, 6])
 def test_weights_after_stop_and_resume_are_those_of_an_uninterrupted_run(
     make_config, tmp_path, noisy_neighbour, stop_after
 ):
     whole = make_config(**DEMANDING, output_dir=str(tmp_path / "whole"))
     parts = make_config(**DEMANDING, output_dir=str(tmp_path / "parts"))
-    losses = [e.loss for e in run(whole) if isinstance(e, StepDone)]
+    uninterrupted = losses(run(whole))
     first = run(parts, stop_after=stop_after)
     assert first[-1] == Finished("stopped", stop_after, STEPS, first[-1].seconds, first[-1].files)
     second = run(parts.with_changes(resume="latest"))
-    resumed = [e.loss for e in (*first, *second) if isinstance(e, StepDone)]
-    assert resumed == losses
-    ours, theirs = (load_file(tmp_path / folder / "tiny.safetensors") for folder in ("parts", "whole"))
-    assert ours.keys() == theirs.keys()
-    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert losses([*first, *second]) == uninterrupted
+    assert_same_weights(parts, whole)
 
 
 def test_a_run_with_live_latents_and_random_crops_resumes_exactly(make_config, tmp_path):
@@ -74,8 +61,7 @@ def test_a_run_with_live_latents_and_random_crops_resumes_exactly(make_config, t
     run(whole)
     run(parts, stop_after=2)
     run(parts.with_changes(resume="latest"))
-    ours, theirs = (load_file(tmp_path / folder / "tiny.safetensors") for folder in ("parts", "whole"))
-    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+    assert_same_weights(parts, whole)
 
 
 def test_resuming_with_other_defining_settings_lists_what_differs(make_config):

@@ -13,6 +13,7 @@ from lora_widgets.launch import start
 from lora_widgets.training import run as run_module
 from lora_widgets.training.run import Run
 
+pytestmark = pytest.mark.any_libraries
 LONG = 100_000
 
 

@@ -127,7 +127,7 @@ def test_files_do_what_was_trained_on_weights_in_few_bits_and_as_averages(make_c
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lora_type", LORA_TYPES)
-@pytest.mark.parametrize("case", ["fp8", "full bf16", "nf4"])
+@pytest.mark.parametrize("case", ["nf4", "full bf16"])
 def test_files_of_every_type_do_what_was_trained_in_few_bits(make_config, case, lora_type):
     changes = {"base_weights": "nf4"} if case == "nf4" else IN_FEW_BITS[case]
     config = make_config(**{**changes, **WIDE.get(lora_type, {}), "lora_type": lora_type}, max_train_steps=2)
@@ -135,14 +135,7 @@ def test_files_of_every_type_do_what_was_trained_in_few_bits(make_config, case, 
 
 
 TRANSFORMERS = ("Flux", "SD3")
-FORMS = [
-    ("kohya", "safetensors", "bf16"),
-    ("diffusers", "safetensors", "float"),
-    ("native", "safetensors", "fp16"),
-    ("kohya", "ckpt", "float"),
-    ("diffusers", "pt", "fp16"),
-    ("diffusers", "diffusers", "float"),
-]
+FORMS = [("kohya", "ckpt", "bf16"), ("diffusers", "diffusers", "float"), ("native", "safetensors", "fp16")]
 
 
 @pytest.mark.slow
@@ -150,7 +143,8 @@ FORMS = [
 @pytest.mark.parametrize(("dialect", "form", "precision"), FORMS)
 def test_transformers_save_in_every_dialect_and_format(config_of, family, dialect, form, precision):
     changes = {"save_dialect": dialect, "save_model_as": form, "save_precision": precision}
-    config = config_of(family, **changes, text_encoder_lr=1e-3, t5xxl_max_token_length=16)
+    own = {"text_encoder_lr": 1e-3, "t5xxl_max_token_length": 16, "max_train_steps": 1}
+    config = config_of(family, **changes, **own)
     (path,) = saved_weights(iter_training(config))
     file = read_lora(file_of(path))
     assert (file.dialect, file.unknown) == (dialect, ())

@@ -4,15 +4,11 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
+from runs import losses, run
 
-from lora_widgets.events import SampleReady, StepDone
-from lora_widgets.training.start import iter_training
+from lora_widgets.events import SampleReady
 
 FROZEN = {"text_encoder_lr": 0.0, "max_train_steps": 2, "caption_prefix": "(wild:3),"}
-
-
-def losses(config):
-    return [event.loss for event in iter_training(config) if isinstance(event, StepDone)]
 
 
 @pytest.mark.parametrize("family", ["SD1.5", "SDXL"])
@@ -21,9 +17,9 @@ def test_cached_captions_carry_their_weights(config_of, tmp_path, family):
     disk = {"cache_text_encoder_outputs_to_disk": True, "cache_dir": str(tmp_path / "cache")}
     cached = weighted.with_changes(**disk, output_name="cached")
     plain = cached.with_changes(weighted_captions=False, output_name="plain")
-    live = losses(weighted)
-    assert losses(cached) == pytest.approx(live, rel=1e-5)
-    assert losses(plain) != pytest.approx(live, rel=1e-5)  # from the same folder of caches
+    live = losses(run(weighted))
+    assert losses(run(cached)) == pytest.approx(live, rel=1e-5)
+    assert losses(run(plain)) != pytest.approx(live, rel=1e-5)  # from the same folder of caches
 
 
 def test_weights_act_in_samples_too(make_config, tmp_path):
@@ -31,7 +27,7 @@ def test_weights_act_in_samples_too(make_config, tmp_path):
         config = make_config(
             **changes, max_train_steps=1, output_name=name, sample_every_n_steps=9, sample_prompts=prompt
         )
-        (picture,) = [event for event in iter_training(config) if isinstance(event, SampleReady)]
+        (picture,) = [event for event in run(config) if isinstance(event, SampleReady)]
         with Image.open(Path(picture.path)) as image:
             return image.tobytes()
 
