@@ -18,7 +18,8 @@ class LoraTypeRow:
 
     ``algorithm`` is the name under which adapter code knows it, ``arguments`` are settings that it fixes, and
     ``reads`` names the settings that shape it; any other structure setting has no effect with this type.
-    ``preset`` says which layers it adapts by itself.
+    ``preset`` says which layers it adapts by itself, ``needs_base`` that what its files change follows from the
+    base model's weights, too.
     """
 
     name: str
@@ -27,6 +28,7 @@ class LoraTypeRow:
     reads: frozenset[str]
     arguments: Mapping[str, object] = field(default_factory=dict[str, object])
     preset: str = "full"
+    needs_base: bool = False
     aliases: tuple[str, ...] = ()
 
 
@@ -66,6 +68,7 @@ _ROWS = (
         summary="Learns size and direction of the weights apart; strong at a low rank, and slower.",
         reads=_RANK | _CONV | _PRODUCT | {"wd_on_output"},
         arguments={"dora_wd": True},
+        needs_base=True,
     ),
     LoraTypeRow(
         name="LoHa",
@@ -79,6 +82,7 @@ _ROWS = (
         summary="One factor per channel: tiny files, learning rates of 5e-3 to 1e-2.",
         reads=frozenset({"preset"}),
         preset="ia3",
+        needs_base=True,
         aliases=("IA3", "(IA)3"),
     ),
     LoraTypeRow(
@@ -86,6 +90,7 @@ _ROWS = (
         algorithm="glora",
         summary="Generalised LoRA: adapts the weights by a product with themselves and by an offset.",
         reads=_RANK | _CONV | {"use_scalar", "rs_lora", "train_norm"},
+        needs_base=True,
     ),
     LoraTypeRow(
         name="Native Fine-Tuning",
@@ -99,12 +104,14 @@ _ROWS = (
         algorithm="diag-oft",
         summary="Rotates blocks of neurons; network_dim is the size of a block.",
         reads=_ROTATION,
+        needs_base=True,
     ),
     LoraTypeRow(
         name="BOFT",
         algorithm="boft",
         summary="Rotates by a product of butterfly matrices; network_dim is the largest factor, at least 10.",
         reads=_ROTATION,
+        needs_base=True,
     ),
 )
 

@@ -30,8 +30,8 @@ TOOLS = {
     "inspect": Tool("Look into a file", ("source",)),
     "check": Tool("Check a file", ("source", "base")),
     "convert": Tool("Convert the names", ("source", "target", "dialect", "precision")),
-    "resize": Tool("Resize the rank", ("source", "target", "rank", "share", "precision")),
-    "merge": Tool("Merge files", ("sources", "target", "rank", "share", "precision")),
+    "resize": Tool("Resize the rank", ("source", "target", "rank", "share", "base", "precision")),
+    "merge": Tool("Merge files", ("sources", "target", "rank", "share", "base", "precision")),
     "merge-into": Tool("Merge into a model", ("base", "sources", "target", "precision")),
     "extract": Tool("Extract from two models", ("base", "tuned", "target", "rank", "share", "precision")),
 }
