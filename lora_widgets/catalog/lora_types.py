@@ -18,8 +18,8 @@ class LoraTypeRow:
 
     ``algorithm`` is the name under which adapter code knows it, ``arguments`` are settings that it fixes, and
     ``reads`` names the settings that shape it; any other structure setting has no effect with this type.
-    ``preset`` says which layers it adapts by itself, ``needs_base`` that what its files change follows from the
-    base model's weights, too.
+    ``preset`` says which layers it adapts by itself, ``needs_base`` that what its files change follows
+    from the base model's weights, too.
     """
 
     name: str

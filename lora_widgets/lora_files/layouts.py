@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+import torch
+from torch import Tensor
+
 from lora_widgets.families.flux_names import FLUX_BLOCKS
 from lora_widgets.families.native_paths import NativeBlocks
 from lora_widgets.families.sd3_names import SD3_BLOCKS
@@ -62,6 +65,11 @@ class MemberPlace:
     path: str
     rows: slice | None = None
     halves_swapped: bool = False
+
+    def own(self, whole: Tensor) -> Tensor:
+        """Return the rows of the module in files that are this one's, in its order."""
+        rows = whole if self.rows is None else whole[self.rows]
+        return torch.roll(rows, len(rows) // 2, 0) if self.halves_swapped else rows
 
 
 _CLIP_L = ("text_encoders.clip_l.transformer", "text_encoders.clip_g.transformer")

@@ -148,8 +148,15 @@ def files_of_few_programs(now: Situation) -> Advice | None:
     programs = "only this program loads it" if kind == "(IA)³" else "ComfyUI loads it"
     if kind == "(IA)³" and now.has_convolutions:
         programs = "A1111 loads it, ComfyUI does not"
-    wrong = "shows it wrongly" if kind == "DoRA" else "refuses it"
-    return Advice(f"`lora_type` is {kind}: {programs}; diffusers {wrong}.", "LoRA loads everywhere.")
+    diffusers = "diffusers refuses it"
+    if kind == "DoRA":
+        diffusers = "diffusers shows it wrongly"
+        if now.config.dialect == "diffusers":
+            programs, diffusers = "diffusers loads it", "ComfyUI shows it wrongly by these names"
+    return Advice(
+        f"`lora_type` is {kind}: {programs}; {diffusers}.",
+        'LoRA loads everywhere; "lora-widgets file resize" makes one of the file.',
+    )
 
 
 @rule(Severity.WARNING, "lora_type")
