@@ -3,7 +3,7 @@
 from lora_widgets.catalog.lora_types import LORA_TYPES
 from lora_widgets.config.rules.rule import Advice, Severity, Situation, change, rule
 
-_READ_BY_DIFFUSERS = ("LoRA", "LoCon", "DyLoRA", "DoRA")
+_READ_BY_DIFFUSERS = [row.name for row in LORA_TYPES.values() if "diffusers" in row.read_by]
 _LISTED = f"{', '.join(_READ_BY_DIFFUSERS[:-1])} and {_READ_BY_DIFFUSERS[-1]}"
 
 
