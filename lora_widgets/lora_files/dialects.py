@@ -55,14 +55,14 @@ def _for_diffusers(
     assert up is not None
     # In float32, so that the one number more to multiply with costs no digits.
     up = (up.float() * strength(plain)).to(up.dtype)
-    found = {}
+    found: dict[str, Tensor] = {}
     for member in members(layout, component, path, rows=up.shape[0], inputs=down.shape[1]):
-        place = f"{component.diffusers}.{member.path}"
-        found[f"{place}.lora_A.weight"] = down
-        found[f"{place}.lora_B.weight"] = member.own(up).contiguous()
+        own = {"lora_A.weight": down, "lora_B.weight": member.own(up).contiguous()}
         if sizes is not None:
             shape = (-1,) if up.dim() == 2 else (1, -1, 1, 1)  # as PEFT has it
-            found[f"{place}.lora_magnitude_vector.weight"] = member.own(sizes).reshape(shape).contiguous()
+            own["lora_magnitude_vector.weight"] = member.own(sizes).reshape(shape).contiguous()
+        for place in component.places_in_diffusers(member.path):
+            found |= {f"{place}.{key}": tensor for key, tensor in own.items()}
     return found
 
 

@@ -6,7 +6,6 @@ import pytest
 import torch
 from adapter_files import quiet
 from diffusers import DiffusionPipeline
-from known_faults import no_lora_for_clip
 from torch import nn
 
 from lora_widgets.lora_files import tools
@@ -28,13 +27,16 @@ def question(layer):
     return torch.randn(2, layer.in_features, generator=generator)
 
 
-@no_lora_for_clip
 @pytest.mark.parametrize(("family", "lora_type"), [("Flux", "LoRA"), ("SD3", "DoRA"), *SLOW])
 @pytest.mark.filterwarnings("ignore")  # diffusers and peft warn about their own futures while loading
 @torch.no_grad()
 def test_layers_of_a_pipeline_answer_as_those_of_the_merged_model(config_of, tmp_path, family, lora_type):
     rates = {"unet_lr": 0.02, "text_encoder_lr": 0.02, "max_train_steps": 2}
-    config = config_of(family, lora_type=lora_type, save_dialect="diffusers", **rates)
+    one_rank = {
+        "conv_dim": 4,
+        "conv_alpha": 4,
+    }  # diffusers before 0.40 scales layers of several ranks wrongly
+    config = config_of(family, lora_type=lora_type, save_dialect="diffusers", **one_rank, **rates)
     with torch.enable_grad():
         list(iter_training(config))
     file = Path(config.output_dir) / f"{config.file_stem}.safetensors"
