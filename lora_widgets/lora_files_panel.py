@@ -39,8 +39,7 @@ def _inspect(given: Mapping[str, str], _progress: Progress) -> str:
 def _check(given: Mapping[str, str], _progress: Progress) -> str:
     from lora_widgets.lora_files import tools
 
-    base = _path(given, "base") if given["base"] else None
-    return "\n".join(tools.check_file(_path(given, "source"), base=base)) or "Nothing to report."
+    return "\n".join(tools.check_file(_path(given, "source"), base=_base(given))) or "Nothing to report."
 
 
 def _convert(given: Mapping[str, str], _progress: Progress) -> str:
@@ -61,6 +60,7 @@ def _resize(given: Mapping[str, str], progress: Progress) -> str:
         _path(given, "source"),
         target,
         keep=_keep(given),
+        base=_base(given),
         precision=given["precision"] or None,
         progress=progress,
     )
@@ -75,6 +75,7 @@ def _merge(given: Mapping[str, str], progress: Progress) -> str:
         _weighted(given["sources"]),
         target,
         keep=_keep(given) if given["rank"] or given["share"] else None,
+        base=_base(given),
         precision=given["precision"] or None,
         progress=progress,
     )
@@ -114,6 +115,10 @@ def _resized(result: "Resized", target: Path) -> str:
     from lora_widgets.lora_files.describe import words_for_resized
 
     return f"{words_for_resized(result)}\nWritten: {target}"
+
+
+def _base(given: Mapping[str, str]) -> Path | None:
+    return _path(given, "base") if given["base"] else None
 
 
 def _path(given: Mapping[str, str], name: str) -> Path:

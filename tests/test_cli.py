@@ -277,6 +277,22 @@ def test_a_reader_who_has_seen_enough_is_no_error():
     process.stderr.close()
 
 
+def test_an_adapter_takes_its_sizes_from_a_file_in_any_dialect(write_config, tmp_path):
+    from lora_widgets.lora_files.lora_file import read_lora
+
+    changes = {"max_train_steps": 1, "optimizer_type": "AdamW", "sample_at_first": False}
+    first = write_config(**changes, network_dim=2, network_alpha=1.0, save_dialect="native")
+    assert main(["train", str(first)]) == 0
+    source = tmp_path / "out" / "thing.safetensors"
+    second = write_config(**changes, network_dim=8, output_name="second")
+    sizes = ["--set", "dim_from_weights=true", "--set", f"continue_from_lora={source}"]
+    assert main(["train", str(second), *sizes]) == 0
+    one, two = (read_lora(path) for path in (source, tmp_path / "out" / "second.safetensors"))
+    assert one.dialect == "native"
+    assert two.modules.keys() == one.modules.keys()
+    assert {(len(own["lora_down.weight"]), float(own["alpha"])) for own in two.modules.values()} == {(2, 1.0)}
+
+
 @pytest.mark.slow
 def test_the_demo_leaves_what_it_promises_and_earlier_results_alone(tmp_path):
     earlier = tmp_path / "lora-widgets-demo" / "zibbo.safetensors"

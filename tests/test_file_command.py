@@ -47,6 +47,13 @@ def test_the_tools_write_new_files(lora, tmp_path, capsys):
     assert f"written: {new[2]}" in out
 
 
+def test_the_base_model_that_some_types_need_is_read(lora, tmp_path, capsys):
+    new, base = str(tmp_path / "new.safetensors"), ["--base", str(tmp_path / "none.safetensors")]
+    for tool in (["resize", str(lora), new, "--rank", "1"], ["merge", new, str(lora), str(lora)]):
+        assert main(["file", *tool, *base]) == 2
+        assert "The base model" in capsys.readouterr().err
+
+
 def test_an_existing_file_is_a_message_and_no_traceback(lora, capsys):
     assert main(["file", "convert", str(lora), str(lora), "--to", "native"]) == 2
     assert "nothing is overwritten" in capsys.readouterr().err
@@ -70,8 +77,7 @@ def panel():
 def test_the_panel_asks_for_what_its_tool_reads(panel):
     for name, tool in TOOLS.items():
         panel.tool.value = name
-        shown = panel.box.children[2].children
-        assert list(shown) == [panel.fields[field] for field in tool.fields]
+        assert list(panel.form.children) == [panel.fields[field] for field in tool.fields]
 
 
 def test_the_panel_runs_each_kind_of_tool(panel, lora, tmp_path):

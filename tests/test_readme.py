@@ -1,25 +1,28 @@
-"""The README tells the truth where a test can know it; run as a script, this refreshes its table."""
+"""The README tells the truth where a test can know it; run as a script, this refreshes its tables."""
 
 import re
 from importlib import import_module
 from pathlib import Path
 
 from lora_widgets.config.findings import check
-from lora_widgets.config.reference import settings_table
+from lora_widgets.config.reference import settings_table, types_table
 from lora_widgets.config.training_config import TrainingConfig
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-BEGIN, END = "<!-- settings:begin -->", "<!-- settings:end -->"
+TABLES = {"settings": settings_table, "types": types_table}
 
 
-def with_current_table(readme: str) -> str:
-    before, _, rest = readme.partition(BEGIN)
-    return f"{before}{BEGIN}\n\n{settings_table().strip()}\n\n{END}{rest.partition(END)[2]}"
+def with_current_tables(readme: str) -> str:
+    for name, table in TABLES.items():
+        begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+        before, _, rest = readme.partition(begin)
+        readme = f"{before}{begin}\n\n{table().strip()}\n\n{end}{rest.partition(end)[2]}"
+    return readme
 
 
-def test_settings_table_is_current():
-    assert with_current_table(README) == README, "refresh it with: python tests/test_readme.py"
+def test_tables_are_current():
+    assert with_current_tables(README) == README, "refresh them with: python tests/test_readme.py"
 
 
 def test_links_and_pictures_exist():
@@ -57,4 +60,4 @@ def test_nothing_is_left_to_be_written():
 
 
 if __name__ == "__main__":
-    (ROOT / "README.md").write_text(with_current_table(README), encoding="utf-8")
+    (ROOT / "README.md").write_text(with_current_tables(README), encoding="utf-8")

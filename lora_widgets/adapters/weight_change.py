@@ -45,25 +45,46 @@ def rank_of(tensors: Tensors) -> int | None:
     return None
 
 
+def depends_on_weight(tensors: Tensors) -> bool:
+    """Say whether one layer's change follows from the base model's numbers, not from the file's alone."""
+    return "dora_scale" in tensors or type_of(tensors) in _OF_THE_WEIGHT
+
+
 def weight_change(tensors: Tensors, weight: Tensor) -> tuple[Tensor, Tensor | None]:
     """Return the changes of a layer's ``weight`` and of its bias, in float32.
 
     ``tensors`` are those of one layer without prefix; ``weight`` is the base model's (rows, ...), as the file
-    stacks it. Only sums of sizes matter for some types, its values for others.
+    stacks it. Only its shape matters, except where `depends_on_weight`.
 
     Raises:
         ValueError: the tensors are of no type that is known.
     """
     found = {name: tensor.float() for name, tensor in tensors.items()}
-    weight, kind = weight.float(), type_of(tensors)
+    kind = type_of(tensors)
+    if kind in _OF_THE_WEIGHT:
+        return _OF_THE_WEIGHT[kind](found, weight.float()), None
+    change, bias = change_alone(tensors)
+    change = change.view_as(weight)
+    return (_decomposed(found, weight.float(), change) if "dora_scale" in found else change), bias
+
+
+def change_alone(tensors: Tensors) -> tuple[Tensor, Tensor | None]:
+    """Return the changes of a layer's weight and bias in float32, without the base model's weight.
+
+    The rows are the weight's; a kernel may be flattened into the inputs. Where sizes are learned apart it is
+    the change of the direction alone.
+
+    Raises:
+        ValueError: the tensors are of no type that is known, or turn or scale the base model's weight.
+    """
+    found = {name: tensor.float() for name, tensor in tensors.items()}
+    kind = type_of(tensors)
     if kind in _SUMS:
         name, bias_name = _SUMS[kind]
-        return found[name].view_as(weight), found.get(bias_name)
-    if kind in _OF_THE_WEIGHT:
-        return _OF_THE_WEIGHT[kind](found, weight), None
+        return found[name], found.get(bias_name)
     if kind in _PRODUCTS:
-        return _decomposed(found, weight, _PRODUCTS[kind](found).view_as(weight)), None
-    raise ValueError(f"tensors named {', '.join(sorted(tensors))} are of no adapter type that is known")
+        return _PRODUCTS[kind](found), found.get("diff_b")
+    raise ValueError(f"tensors named {', '.join(sorted(tensors))} are of no type that is a change by itself")
 
 
 def _low_rank(found: Tensors) -> Tensor:

@@ -52,7 +52,7 @@ _DIALECTS = (
     DialectRow("kohya", "lora_unet_... names, which nearly every program reads."),
     DialectRow(
         "diffusers",
-        "unet. and transformer. names as diffusers and PEFT write them; LoRA and LoCon only.",
+        "unet. and transformer. names as diffusers and PEFT write them; not for every type.",
         aliases=("peft",),
     ),
     DialectRow("native", "diffusion_model. names after the publisher's own code, for ComfyUI."),

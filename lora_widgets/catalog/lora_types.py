@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+PROGRAMS = ("ComfyUI", "A1111", "diffusers")
+"""Programs that draw with adapters, of which each type's row says whether they read it."""
+
 _RANK = frozenset({"network_dim", "network_alpha", "dim_from_weights"})
 _CONV = frozenset({"conv_dim", "conv_alpha", "preset"})
 _BLOCKS = frozenset({"block_dims", "block_alphas"})
@@ -18,7 +21,9 @@ class LoraTypeRow:
 
     ``algorithm`` is the name under which adapter code knows it, ``arguments`` are settings that it fixes, and
     ``reads`` names the settings that shape it; any other structure setting has no effect with this type.
-    ``preset`` says which layers it adapts by itself.
+    ``preset`` says which layers it adapts by itself, ``read_by`` which of PROGRAMS read its files (A1111 only
+    those of UNets, diffusers DoRA by its own names), ``needs_base`` that what its files change follows from
+    the base model's weights, too.
     """
 
     name: str
@@ -27,6 +32,8 @@ class LoraTypeRow:
     reads: frozenset[str]
     arguments: Mapping[str, object] = field(default_factory=dict[str, object])
     preset: str = "full"
+    read_by: tuple[str, ...] = ("ComfyUI", "A1111")
+    needs_base: bool = False
     aliases: tuple[str, ...] = ()
 
 
@@ -36,6 +43,7 @@ _ROWS = (
         algorithm="lora",
         summary="Two thin matrices beside every linear layer of the attention blocks. Loads everywhere.",
         reads=_RANK | _BLOCKS | {"rs_lora", "scale_weight_norms"},
+        read_by=PROGRAMS,
         preset="attn-mlp",
     ),
     LoraTypeRow(
@@ -43,6 +51,7 @@ _ROWS = (
         algorithm="locon",
         summary="LoRA that also adapts the convolutions, for textures and small details.",
         reads=_RANK | _CONV | _BLOCKS | _PRODUCT | {"conv_block_dims", "conv_block_alphas"},
+        read_by=PROGRAMS,
     ),
     LoraTypeRow(
         name="LoKR",
@@ -59,6 +68,7 @@ _ROWS = (
         algorithm="dylora",
         summary="Trains all ranks up to network_dim at once, so that the file can be cut down afterwards.",
         reads=_RANK | _CONV | {"block_size", "train_norm"},
+        read_by=PROGRAMS,
     ),
     LoraTypeRow(
         name="DoRA",
@@ -66,6 +76,8 @@ _ROWS = (
         summary="Learns size and direction of the weights apart; strong at a low rank, and slower.",
         reads=_RANK | _CONV | _PRODUCT | {"wd_on_output"},
         arguments={"dora_wd": True},
+        read_by=("ComfyUI", "diffusers"),
+        needs_base=True,
     ),
     LoraTypeRow(
         name="LoHa",
@@ -79,6 +91,8 @@ _ROWS = (
         summary="One factor per channel: tiny files, learning rates of 5e-3 to 1e-2.",
         reads=frozenset({"preset"}),
         preset="ia3",
+        read_by=("A1111",),
+        needs_base=True,
         aliases=("IA3", "(IA)3"),
     ),
     LoraTypeRow(
@@ -86,6 +100,7 @@ _ROWS = (
         algorithm="glora",
         summary="Generalised LoRA: adapts the weights by a product with themselves and by an offset.",
         reads=_RANK | _CONV | {"use_scalar", "rs_lora", "train_norm"},
+        needs_base=True,
     ),
     LoraTypeRow(
         name="Native Fine-Tuning",
@@ -99,12 +114,16 @@ _ROWS = (
         algorithm="diag-oft",
         summary="Rotates blocks of neurons; network_dim is the size of a block.",
         reads=_ROTATION,
+        read_by=("ComfyUI",),
+        needs_base=True,
     ),
     LoraTypeRow(
         name="BOFT",
         algorithm="boft",
         summary="Rotates by a product of butterfly matrices; network_dim is the largest factor, at least 10.",
         reads=_ROTATION,
+        read_by=("ComfyUI",),
+        needs_base=True,
     ),
 )
 

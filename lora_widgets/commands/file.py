@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from lora_widgets.catalog.formats import DIALECTS, SAVE_PRECISIONS
+from lora_widgets.catalog.lora_types import LORA_TYPES
 from lora_widgets.events import PhaseProgress
 from lora_widgets.terminal import Printer
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from lora_widgets.lora_files.lowrank import Keep
 
 Tool = Callable[[argparse.Namespace, TextIO], int]
+_NEED_BASE = ", ".join(row.name for row in LORA_TYPES.values() if row.needs_base)
 
 
 def run(options: argparse.Namespace, out: TextIO) -> int:
@@ -32,10 +34,10 @@ def add_tools(parser: argparse.ArgumentParser) -> None:
     convert.add_argument("source", type=Path, metavar="LORA")
     convert.add_argument("target", type=Path, metavar="NEW")
     convert.add_argument("--to", dest="dialect", required=True, choices=list(DIALECTS))
-    resize = tools.add_parser("resize", help="write a file with fewer ranks")
+    resize = tools.add_parser("resize", help="write a file of any type as LoRA with fewer ranks")
     resize.add_argument("source", type=Path, metavar="LORA")
     resize.add_argument("target", type=Path, metavar="NEW")
-    merge = tools.add_parser("merge", help="write the weighted sum of several files")
+    merge = tools.add_parser("merge", help="write the weighted sum of several files of any type")
     merge.add_argument("target", type=Path, metavar="NEW")
     merge.add_argument("sources", type=_weighted, nargs="+", metavar="LORA[:WEIGHT]")
     into = tools.add_parser("merge-into", help="write a base model with files merged into it")
@@ -48,6 +50,10 @@ def add_tools(parser: argparse.ArgumentParser) -> None:
     extract.add_argument("target", type=Path, metavar="NEW")
     for tool in (resize, merge, extract):
         _add_keep(tool)
+    for tool in (resize, merge):
+        tool.add_argument(
+            "--base", type=Path, metavar="MODEL", help=f"their base model; needed for {_NEED_BASE}"
+        )
     for tool in (convert, resize, merge, into, extract):
         tool.add_argument(
             "--precision", choices=list(SAVE_PRECISIONS), help="number format (default: that of the source)"
@@ -110,6 +116,7 @@ def _resize(options: argparse.Namespace, out: TextIO) -> int:
         options.source,
         options.target,
         keep=_keep(options),
+        base=options.base,
         precision=options.precision,
         progress=_progress(out, "Resizing"),
     )
@@ -125,6 +132,7 @@ def _merge(options: argparse.Namespace, out: TextIO) -> int:
         options.sources,
         options.target,
         keep=_keep(options) if says else None,
+        base=options.base,
         precision=options.precision,
         progress=_progress(out, "Merging"),
     )

@@ -1,7 +1,8 @@
-"""The reference of all settings, as Markdown, made from their declarations."""
+"""The reference of all settings and adapter types, as Markdown, made from their declarations."""
 
 from itertools import groupby
 
+from lora_widgets.catalog.lora_types import LORA_TYPES
 from lora_widgets.config.fields import FieldSpec, fields
 from lora_widgets.config.training_config import TrainingConfig
 
@@ -14,6 +15,16 @@ def settings_table() -> str:
         head = "| Setting | Default | Values | Meaning |\n|---|---|---|---|"
         parts.append(f"### {tab.value}\n\n{head}\n{rows}")
     return "\n\n".join(parts) + "\n"
+
+
+def types_table() -> str:
+    """Return a Markdown table of the adapter types: what each is, and what reads its files."""
+    head = "| Type | What it is | Files are read by | Tools need the base model |\n|---|---|---|---|"
+    cells = (
+        (row.name, _cell(row.summary), ", ".join(row.read_by), "yes" if row.needs_base else "no")
+        for row in LORA_TYPES.values()
+    )
+    return "\n".join([head, *(f"| {' | '.join(row)} |" for row in cells)]) + "\n"
 
 
 def _row(spec: FieldSpec) -> str:

@@ -47,8 +47,10 @@ class Checkpoints(Section, tab=Tab.SAVING, group="Checkpoints"):
     save_dialect: Annotated[
         str, OneOf(DIALECTS), Ui("Names in the file"), OnlyWhen("save_model_as", "safetensors", "ckpt", "pt")
     ] = "kohya"
-    """Whose names the tensors have. kohya is read nearly everywhere, but diffusers reads SD3 by its own names
-    only. The format diffusers always has these."""
+    """Whose names the tensors have. kohya is read nearly everywhere, but diffusers reads SD3 and DoRA by its
+    own names only. The format diffusers always has these; in them CLIP-L's layers stand twice, as versions of
+    transformers differ in what they call them. diffusers before 0.40 scales such a file wrongly where ranks
+    differ: there let conv_dim be network_dim."""
 
     save_precision: Annotated[str, OneOf(SAVE_PRECISIONS), Ui("Precision of the file")] = "fp16"
     """Number format of the saved weights. float doubles the file without visible gain."""

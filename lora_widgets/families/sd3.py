@@ -218,6 +218,8 @@ class SD3:
             "ss_base_model_version": f"sd3-{self._layout.variant}",
             "ss_v2": "False",
             "ss_clip_skip": "None",  # not that of the settings, which SD1.5 alone reads
+            "ss_apply_lg_attn_mask": "False",
+            "ss_apply_t5_attn_mask": str(self._t5_is_masked),
             "modelspec.encoder_layer": "2",
             "modelspec.architecture": f"stable-diffusion-3-{self._layout.variant}/lora",
             **self._layout.file_names(),

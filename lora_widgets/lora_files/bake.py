@@ -8,10 +8,10 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lora_widgets.adapters.weight_change import weight_change
-from lora_widgets.errors import ConfigError, ModelError
+from lora_widgets.errors import ModelError
 from lora_widgets.lora_files.base_model import BaseModel, Slot
-from lora_widgets.lora_files.lora_file import LoraFile, Tensors
+from lora_widgets.lora_files.changes import change_of, refuse_other_family
+from lora_widgets.lora_files.lora_file import LoraFile
 from lora_widgets.lora_files.safetensors_file import DTYPES, Entry, write_stream
 
 Progress = Callable[[int, int], None]
@@ -83,28 +83,13 @@ def _changed(
         for file, weight in files:
             if share.module not in file.modules:
                 continue
-            change = change_of(base, share.module, file.modules[share.module])[int(share.is_bias)]
-            if change is not None:
-                rows = share.slot.given_back(change[share.begin : share.end]) * weight
+            change = change_of(base, share.module, file.modules[share.module])
+            own_change = change.bias if share.is_bias else change.weight
+            if own_change is not None:
+                rows = share.slot.given_back(own_change[share.begin : share.end]) * weight
                 own = tensor if share.slot.rows is None else tensor[share.slot.rows]
                 own += rows.reshape(own.shape)
     return tensor
-
-
-def change_of(base: BaseModel, module: str, tensors: Tensors) -> tuple[Tensor, Tensor | None]:
-    """Return the change of a module's weight and bias.
-
-    Raises:
-        ModelError: the sizes are not those of the base model.
-    """
-    try:
-        return weight_change(tensors, base.stacked(base.modules[module].weight))
-    except (RuntimeError, ValueError) as error:  # tensors of other sizes fail in many ways
-        size = " x ".join(map(str, base.size(module)))
-        raise ModelError(
-            f"{module} does not fit the base model, which has {size} numbers there ({error}). Choose the "
-            "base model that the file was made for."
-        ) from error
 
 
 def _shares(base: BaseModel, files: Sequence[tuple[LoraFile, float]]) -> dict[str, list[_Share]]:
@@ -123,11 +108,7 @@ def _shares(base: BaseModel, files: Sequence[tuple[LoraFile, float]]) -> dict[st
 
 
 def _refuse_other_base(base: BaseModel, file: LoraFile) -> None:
-    if file.layout.family != base.family:
-        raise ConfigError(
-            f"The adapter is for {file.layout.family}, but the base model is {base.family}. Choose a "
-            f"{file.layout.family} model."
-        )
+    refuse_other_family(base, file)
     if missing := [name for name in file.modules if not base.modules.get(name, None)]:
         raise ModelError(
             f"The base model lacks {len(missing)} of the {len(file.modules)} modules of the adapter, such as "

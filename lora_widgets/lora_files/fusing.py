@@ -9,6 +9,8 @@ from torch import Tensor
 from lora_widgets.errors import StateError
 
 LOW_RANK = {"lora_down.weight", "lora_up.weight", "alpha"}
+BY_ROW = {"lora_up.weight", "dora_scale"}
+"""Tensors whose rows are those of the weight."""
 _STACKED_INPUTS = 4
 """Rows of Flux' fourth member, the mlp, in its inputs; it is asked for only where the file lacks it."""
 
@@ -35,18 +37,41 @@ def joined(name: str, parts: Mapping[int, Part]) -> dict[str, Tensor]:
     up, and each part reads its own.
 
     Raises:
-        StateError: a part is of another type than LoRA.
+        StateError: a part is of another type than LoRA, or than DoRA where all are there.
     """
-    others = sorted({key for part in parts.values() for key in part.tensors} - LOW_RANK)
-    if others or any(LOW_RANK - {"alpha"} - part.tensors.keys() for part in parts.values()):
+    _refuse_others(name, parts)
+    sizes = [parts[i].tensors["dora_scale"] for i in sorted(parts) if "dora_scale" in parts[i].tensors]
+    matrices = _joined_matrices(parts)
+    return {**matrices, "dora_scale": torch.cat(sizes)} if sizes else matrices
+
+
+def _refuse_others(name: str, parts: Mapping[int, Part]) -> None:
+    keys = [part.tensors.keys() for part in parts.values()]
+    others = {key for own in keys for key in own} - LOW_RANK
+    if others == {"dora_scale"} and all(_has_size_by_row(parts.get(i)) for i in range(_count(parts))):
+        others = set[str]()
+    if others or any(LOW_RANK - {"alpha"} - own for own in keys):
         raise StateError(
             f"{name} is one layer in files of its family, but here its parts have tensors of their own "
-            f"({', '.join(others) or 'some are missing'}), which only LoRA can join. Use a file that was "
-            "saved with the names of the family's own code."
+            f"({', '.join(sorted(others)) or 'some are missing'}), which only LoRA can join, and DoRA where "
+            "every part has them. Use a file that was saved with the names of the family's own code."
         )
-    count = next(iter(parts.values())).count
+
+
+def _has_size_by_row(part: Part | None) -> bool:
+    """Say whether a part is DoRA with a size for each of its rows."""
+    if part is None or not part.tensors.keys() >= BY_ROW:
+        return False
+    return len(part.tensors["dora_scale"]) == len(part.tensors["lora_up.weight"])
+
+
+def _count(parts: Mapping[int, Part]) -> int:
+    return next(iter(parts.values())).count
+
+
+def _joined_matrices(parts: Mapping[int, Part]) -> dict[str, Tensor]:
     downs = [parts[i].tensors["lora_down.weight"] for i in sorted(parts)]
-    ups = [_up(parts.get(i), _rows(i, parts, downs[0])) for i in range(count)]
+    ups = [_up(parts.get(i), _rows(i, parts, downs[0])) for i in range(_count(parts))]
     shared = all(down.shape == downs[0].shape and torch.equal(down, downs[0]) for down in downs)
     if shared:
         rank = downs[0].shape[0]

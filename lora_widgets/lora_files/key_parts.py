@@ -81,7 +81,10 @@ class KeyParts:
 
     def shape_for(self, tensor: Tensor) -> tuple[int, ...]:
         """Return the shape the tensor has in kohya's files."""
-        return (tensor.numel(), 1) if self.is_magnitude and tensor.ndim == 1 else tuple(tensor.shape)
+        if not self.is_magnitude:
+            return tuple(tensor.shape)
+        # PEFT's are one for each output: (outputs,), or (1, outputs, 1, 1) for a convolution.
+        return (tensor.numel(), *[1] * max(1, tensor.ndim - 1))
 
 
 def split_key(key: str) -> KeyParts | None:

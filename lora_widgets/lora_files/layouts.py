@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
+import torch
+from torch import Tensor
+
 from lora_widgets.families.flux_names import FLUX_BLOCKS
 from lora_widgets.families.native_paths import NativeBlocks
 from lora_widgets.families.sd3_names import SD3_BLOCKS
@@ -23,7 +26,8 @@ class Component:
 
     ``kohya`` begins the names of its modules in kohya's files, ``diffusers`` is its folder and begins names
     in diffusers' files, ``comfy`` begins names that follow the publisher's code, and one of ``in_file`` the
-    tensors of a base model in one file. ``paths`` says what kohya's paths are.
+    tensors of a base model in one file. ``paths`` says what kohya's paths are. ``is_flattened`` says that
+    transformers 5 has no level ``text_model`` in it any more.
     """
 
     kohya: str
@@ -31,6 +35,16 @@ class Component:
     comfy: str
     in_file: tuple[str, ...]
     paths: Paths
+    is_flattened: bool = False
+
+    def places_in_diffusers(self, member: str) -> tuple[str, ...]:
+        """Return what diffusers calls the module with this path in it.
+
+        There are two names for a flattened part: diffusers 0.39 with transformers 5 looks for the short one
+        only, and programs on transformers 4 for the long one only. All skip names that they do not know.
+        """
+        long = f"{self.diffusers}.{member}"
+        return (long, long.replace(".text_model.", ".", 1)) if self.is_flattened else (long,)
 
 
 @dataclass(frozen=True)
@@ -62,6 +76,11 @@ class MemberPlace:
     path: str
     rows: slice | None = None
     halves_swapped: bool = False
+
+    def own(self, whole: Tensor) -> Tensor:
+        """Return the rows of the module in files that are this one's, in its order."""
+        rows = whole if self.rows is None else whole[self.rows]
+        return torch.roll(rows, len(rows) // 2, 0) if self.halves_swapped else rows
 
 
 _CLIP_L = ("text_encoders.clip_l.transformer", "text_encoders.clip_g.transformer")
@@ -97,7 +116,14 @@ _ROWS = (
         family="SD1.5",
         components=(
             Component("lora_unet", "unet", "diffusion_model", ("model.diffusion_model.",), "unet"),
-            Component("lora_te", "text_encoder", _CLIP_L[0], ("cond_stage_model.transformer.",), "text"),
+            Component(
+                "lora_te",
+                "text_encoder",
+                _CLIP_L[0],
+                ("cond_stage_model.transformer.",),
+                "text",
+                is_flattened=True,
+            ),
         ),
         versions=("sd_v1", "stable-diffusion-v1"),
         plain_up_blocks=frozenset({0}),
@@ -107,7 +133,12 @@ _ROWS = (
         components=(
             Component("lora_unet", "unet", "diffusion_model", ("model.diffusion_model.",), "ldm unet"),
             Component(
-                "lora_te1", "text_encoder", _CLIP_L[0], ("conditioner.embedders.0.transformer.",), "text"
+                "lora_te1",
+                "text_encoder",
+                _CLIP_L[0],
+                ("conditioner.embedders.0.transformer.",),
+                "text",
+                is_flattened=True,
             ),
             Component("lora_te2", "text_encoder_2", _CLIP_L[1], ("conditioner.embedders.1.model.",), "text"),
         ),
@@ -117,7 +148,7 @@ _ROWS = (
         family="Flux",
         components=(
             Component("lora_unet", "transformer", "diffusion_model", _DENOISER_IN_FILE, "blocks"),
-            Component("lora_te1", "text_encoder", _CLIP_L[0], (f"{_CLIP_L[0]}.",), "text"),
+            Component("lora_te1", "text_encoder", _CLIP_L[0], (f"{_CLIP_L[0]}.",), "text", is_flattened=True),
             Component("lora_te3", "text_encoder_2", _T5, (f"{_T5}.",), "text"),
         ),
         versions=("flux",),

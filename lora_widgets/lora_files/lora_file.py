@@ -11,7 +11,7 @@ from torch import Tensor
 from lora_widgets.adapters.keys import read_lora_file
 from lora_widgets.errors import StateError
 from lora_widgets.lora_files.family import family_of
-from lora_widgets.lora_files.fusing import LOW_RANK, Part, joined
+from lora_widgets.lora_files.fusing import BY_ROW, LOW_RANK, Part, joined
 from lora_widgets.lora_files.key_parts import KeyParts, split_key
 from lora_widgets.lora_files.layouts import LAYOUTS, Component, Layout, kohya_path, members, owner_of
 from lora_widgets.lora_files.paths import dotted, flat
@@ -92,7 +92,7 @@ def recognised(
     """Return the modules that tensors belong to, by kohya's names; ``family`` is looked for where it is None.
 
     Raises:
-        StateError: modules of diffusers are one layer in files, but have another type than LoRA.
+        StateError: modules of diffusers are one layer in files, but have another type than LoRA or DoRA.
     """
     keys = {key: split_key(key) for key in tensors}
     known = {key: parts for key, parts in keys.items() if parts is not None}
@@ -145,13 +145,12 @@ def _in_order_of_files(layout: Layout, name: str, tensors: Tensors) -> Tensors:
     sizes = (len(up), down.shape[1]) if up is not None and down is not None else (0, 1)
     if not members(layout, component, path, rows=sizes[0], inputs=sizes[1])[0].halves_swapped:
         return tensors
-    if others := tensors.keys() - LOW_RANK:
+    if others := tensors.keys() - LOW_RANK - BY_ROW:
         raise StateError(
             f"{name} has its halves in the other order in files of its family, and {min(others)} cannot be "
             "reordered. Use a file that was saved with the names of the family's own code."
         )
-    up = tensors["lora_up.weight"]
-    return {**tensors, "lora_up.weight": torch.roll(up, len(up) // 2, 0)}
+    return {k: torch.roll(t, len(t) // 2, 0) if k in BY_ROW else t for k, t in tensors.items()}
 
 
 @dataclass(frozen=True)

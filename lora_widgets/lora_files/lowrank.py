@@ -10,6 +10,7 @@ from lora_widgets.errors import ConfigError
 from lora_widgets.lora_files.fusing import LOW_RANK, strength
 
 Tensors = dict[str, Tensor]
+_ROUNDING = 1e-7
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,9 @@ class LowRank:
 
 
 def is_low_rank(tensors: Mapping[str, Tensor]) -> bool:
-    """Say whether tensors are those of LoRA, LoCon or DyLoRA, with or without a core."""
-    return {"lora_down.weight", "lora_up.weight"} <= tensors.keys() <= LOW_RANK | {"lora_mid.weight"}
+    """Say whether tensors are those of LoRA, LoCon or DyLoRA, with or without a core and a bias."""
+    matrices = {"lora_down.weight", "lora_up.weight"}
+    return matrices <= tensors.keys() <= LOW_RANK | {"lora_mid.weight", "diff_b"}
 
 
 def without_core(tensors: Mapping[str, Tensor]) -> Tensors:
@@ -84,12 +86,29 @@ def resized(tensors: Mapping[str, Tensor], keep: Keep) -> LowRank:
 
 
 def from_change(change: Tensor, keep: Keep) -> LowRank:
-    """Return the low-rank module nearest to the change (rows, inputs, ...) of a weight."""
-    left, values, right = torch.linalg.svd(change.double().flatten(1), full_matrices=False)
+    """Return the low-rank module nearest to the change (rows, inputs, ...) of a weight, in float32."""
+    left, values, right = _singular(change.double().flatten(1))
     kernel = change.shape[2:]
     down = torch.empty(1, *change.shape[1:], dtype=torch.float32)
     up = torch.empty(len(change), 1, *[1] * len(kernel), dtype=torch.float32)
     return _cut(left, values, right, keep, like=(down, up))
+
+
+def _singular(matrix: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the left vectors, values and right vectors of a matrix in float64, the largest value first.
+
+    They come from the product of the matrix with itself, in a tenth of the time that a decomposition takes.
+    That is exact down to 1e-8 of the largest value; below 1e-7 of it is what rounding to float32 made, which
+    is left out.
+    """
+    if matrix.shape[0] > matrix.shape[1]:
+        right, values, left = _singular(matrix.T)
+        return left.T, values, right.T
+    squares, vectors = torch.linalg.eigh(matrix @ matrix.T)
+    values = squares.flip(0).clamp_min(0).sqrt()
+    count = max(1, int((values > _ROUNDING * values[0]).sum()))
+    values, left = values[:count], vectors.flip(1)[:, :count]
+    return left, values, (left.T @ matrix) / values.clamp_min(torch.finfo(values.dtype).tiny)[:, None]
 
 
 def _cut(left: Tensor, values: Tensor, right: Tensor, keep: Keep, *, like: tuple[Tensor, Tensor]) -> LowRank:

@@ -13,12 +13,14 @@ from lora_widgets.adapters.keys import read_lora_file
 from lora_widgets.catalog.formats import DIALECTS, SAVE_PRECISIONS
 from lora_widgets.errors import ConfigError
 from lora_widgets.lora_files.bake import bake
-from lora_widgets.lora_files.base_model import open_base
+from lora_widgets.lora_files.base_model import BaseModel, open_base
+from lora_widgets.lora_files.changes import refuse_other_family
 from lora_widgets.lora_files.combine import Resized, merged, resized_modules
 from lora_widgets.lora_files.describe import FileFacts, facts_of
 from lora_widgets.lora_files.dialects import in_dialect
 from lora_widgets.lora_files.extract import extracted
 from lora_widgets.lora_files.finite import all_finite
+from lora_widgets.lora_files.fusing import LOW_RANK
 from lora_widgets.lora_files.layouts import LAYOUTS
 from lora_widgets.lora_files.lora_file import LoraFile, Modules, read_lora, recognised
 from lora_widgets.lora_files.lowrank import Keep
@@ -71,37 +73,49 @@ def convert_file(source: Path, target: Path, *, dialect: str, precision: str | N
 
 
 def resize_file(
-    source: Path, target: Path, *, keep: Keep, precision: str | None, progress: Progress
+    source: Path,
+    target: Path,
+    *,
+    keep: Keep,
+    base: Path | None,
+    precision: str | None,
+    progress: Progress,
 ) -> Resized:
-    """Write a file again with fewer ranks; it keeps its names. Returns what was kept.
+    """Write a file of any type as LoRA with fewer ranks; it keeps its names. Returns what was kept.
 
     Raises:
         StateError: the source cannot be read, or its family is unknown.
-        ConfigError: it has no ranks, or the target cannot be written.
+        ModelError: the base model is none, or does not fit.
+        ConfigError: its type needs the base model, or the target cannot be written.
     """
     _refuse_target(target)
     file = read_lora(source)
-    result = resized_modules(file.modules, keep, progress)
+    result = resized_modules(file, keep, _base_for([file], base), progress)
     _write_like(file, target, result.modules, precision, note={"resized_from": source.name})
     return result
 
 
 def merge_files(
-    sources: Weighted, target: Path, *, keep: Keep | None, precision: str | None, progress: Progress
+    sources: Weighted,
+    target: Path,
+    *,
+    keep: Keep | None,
+    base: Path | None,
+    precision: str | None,
+    progress: Progress,
 ) -> Modules:
-    """Write the weighted sum of several files, exactly, or with the ranks that ``keep`` leaves.
+    """Write the weighted sum of files of any type, exactly, or as LoRA with the ranks that ``keep`` leaves.
 
     Raises:
         StateError: a source cannot be read, or its family is unknown.
-        ConfigError: they do not go together, or the target cannot be written.
+        ModelError: the base model is none, or does not fit.
+        ConfigError: they do not go together, a type needs the base model, or the target cannot be written.
     """
     _refuse_target(target)
     if len(sources) < 2:
         raise ConfigError("There is one file only, so there is nothing to merge. Name at least two.")
     files = [(read_lora(path), weight) for path, weight in sources]
-    modules = merged(files)
-    if keep is not None:
-        modules = resized_modules(modules, keep, progress).modules
+    modules = merged(files, keep, _base_for([file for file, _ in files], base), progress)
     names = ", ".join(f"{path.name}:{weight:g}" for path, weight in sources)
     _write_like(files[0][0], target, modules, precision, note={"modelspec.merged_from": names})
     return modules
@@ -152,6 +166,16 @@ def extract_file(
     return result
 
 
+def _base_for(files: Sequence[LoraFile], base: Path | None) -> BaseModel | None:
+    """Open the base model of files, where one is named, and make sure that it is of their family."""
+    if base is None:
+        return None
+    opened = open_base(base, family=files[0].layout.family)
+    for file in files:
+        refuse_other_family(opened, file)
+    return opened
+
+
 def _write_like(
     file: LoraFile, target: Path, modules: Modules, precision: str | None, *, note: Mapping[str, str]
 ) -> None:
@@ -164,8 +188,9 @@ def _write_like(
 def _network(modules: Modules) -> dict[str, str]:
     ranks = {own["lora_down.weight"].shape[0] for own in modules.values() if "lora_down.weight" in own}
     size = str(ranks.pop()) if len(ranks) == 1 else "Dynamic"  # as sd-scripts writes it
+    is_plain = all(own.keys() <= LOW_RANK for own in modules.values())
     return {
-        "ss_network_module": "networks.lora",
+        "ss_network_module": "networks.lora" if is_plain else "lycoris.kohya",
         "ss_network_dim": size,
         "ss_network_alpha": size,
         "ss_network_args": "{}",

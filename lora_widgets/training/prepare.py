@@ -11,11 +11,11 @@ import torch
 
 from lora_widgets.adapters.adapter import Adapter
 from lora_widgets.adapters.attach import attach
-from lora_widgets.adapters.keys import canonical_key, read_lora_file
 from lora_widgets.config.files import save_config
 from lora_widgets.data.dataset import Dataset
 from lora_widgets.events import Event, Notice, PhaseProgress, Started
 from lora_widgets.families.family import Family
+from lora_widgets.lora_files.lora_file import kohya_tensors
 from lora_widgets.training.caching import cache_latents, cache_text
 from lora_widgets.training.control import Control
 from lora_widgets.training.memory_peaks import CAPTIONS, PICTURES, PeakMeter
@@ -146,8 +146,7 @@ def _sizes_of_file(plan: Plan) -> dict[str, torch.Tensor] | None:
     config = plan.config
     if not (config.dim_from_weights and config.continue_from_lora):
         return None
-    found, _ = read_lora_file(config.continue_from_lora)
-    return {canonical_key(key): tensor for key, tensor in found.items()}
+    return kohya_tensors(config.continue_from_lora, family=config.model_type)
 
 
 def _notices(plan: Plan) -> Iterator[Event]:

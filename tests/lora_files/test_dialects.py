@@ -141,9 +141,66 @@ def test_the_names_other_programs_use_for_the_same_module_are_understood():
         assert len(found) == 1, found
 
 
+def with_sizes(tensors):
+    """Return tensors of LoRA as those of DoRA, with a size of its own for each row."""
+    generator = torch.Generator().manual_seed(1)
+    sizes = {
+        key.replace("lora_up.weight", "dora_scale"): torch.rand(
+            len(up), *[1] * (up.dim() - 1), generator=generator
+        )
+        for key, up in tensors.items()
+        if key.endswith("lora_up.weight")
+    }
+    return tensors | sizes
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_the_sizes_of_dora_go_there_and_back_with_their_rows(model):
+    family = FAMILIES[model]
+    cases = [case for case in recorded() if case["family"] == model]
+    case = max(cases, key=lambda case: max(len(shape) for _, shape, _, _ in case["keys"]))  # with kernels
+    file = recognised(with_sizes(random_adapter(case)), metadata(family))
+    there = in_dialect(file.modules, "diffusers", family=family)
+    back = recognised(there, metadata(family))
+    assert back.unknown == ()
+    for name, tensors in file.modules.items():
+        if "dora_scale" in tensors:
+            assert torch.equal(back.modules[name]["dora_scale"], tensors["dora_scale"]), name
+
+
+def test_sizes_by_input_and_of_some_parts_only_are_refused():
+    name = "lora_unet_mid_block_attentions_0_proj_in"
+    matrices = {"lora_down.weight": torch.ones(1, 3), "lora_up.weight": torch.ones(2, 1)}
+    with pytest.raises(ConfigError, match=r"a size for each input.*one for each output"):
+        in_dialect({name: {**matrices, "dora_scale": torch.ones(1, 3)}}, "diffusers", family="SD1.5")
+    start = "transformer.transformer_blocks.0.attn"
+    sizes = {f"{start}.to_q.lora_magnitude_vector.weight": torch.ones(2)}
+    parts = {f"{start}.{part}.{key}": t for part in ("to_q", "to_k", "to_v") for key, t in matrices.items()}
+    with pytest.raises(StateError, match="DoRA where every part has them"):
+        recognised(parts | sizes, metadata("Flux"))
+
+
+def test_a_core_is_multiplied_into_the_first_matrix_for_diffusers():
+    generator = torch.Generator().manual_seed(0)
+    shapes = {
+        "lora_down.weight": (2, 3, 1, 1),
+        "lora_mid.weight": (2, 2, 3, 3),
+        "lora_up.weight": (4, 2, 1, 1),
+    }
+    tensors = {key: torch.randn(shape, generator=generator) for key, shape in shapes.items()}
+    name = "lora_unet_mid_block_resnets_0_conv1"
+    there = in_dialect({name: tensors}, "diffusers", family="SD1.5")
+    (found,) = recognised(there, metadata("SD1.5")).modules.values()
+    wanted = torch.einsum(
+        "mnhw,im,nj->ijhw",
+        *(tensors[k].squeeze() for k in ("lora_mid.weight", "lora_up.weight", "lora_down.weight")),
+    )
+    assert torch.allclose(change_of(found).float(), wanted.flatten(1), atol=1e-5)
+
+
 def test_diffusers_has_no_names_for_other_types():
     modules = {"lora_unet_mid_block_attentions_0_proj_in": {"hada_w1_a": torch.ones(2, 1)}}
-    with pytest.raises(ConfigError, match=r"no name: it reads LoRA and LoCon only"):
+    with pytest.raises(ConfigError, match=r"no name: it reads LoRA, LoCon and DoRA only"):
         in_dialect(modules, "diffusers", family="SD1.5")
 
 

@@ -77,7 +77,12 @@ def test_both_layouts_of_a_model_hold_the_same_modules(model, tiny_models):
 
 def test_resizing_keeps_the_share_that_was_asked_for(adapter, tmp_path):
     kept = tools.resize_file(
-        adapter, tmp_path / "small.safetensors", keep=Keep(norm_share=0.9), precision=None, progress=quiet
+        adapter,
+        tmp_path / "small.safetensors",
+        keep=Keep(norm_share=0.9),
+        base=None,
+        precision=None,
+        progress=quiet,
     )
     assert min(kept.ranks.values()) < 4
     before, after = read_lora(adapter), read_lora(tmp_path / "small.safetensors")
@@ -91,7 +96,7 @@ def test_resizing_keeps_the_share_that_was_asked_for(adapter, tmp_path):
 
 def test_resizing_to_the_rank_it_has_changes_nothing(adapter, tmp_path):
     tools.resize_file(
-        adapter, tmp_path / "same.safetensors", keep=Keep(rank=64), precision=None, progress=quiet
+        adapter, tmp_path / "same.safetensors", keep=Keep(rank=64), base=None, precision=None, progress=quiet
     )
     after = read_lora(tmp_path / "same.safetensors").modules
     for name, tensors in read_lora(adapter).modules.items():
@@ -117,7 +122,9 @@ def test_what_is_kept_follows_the_rules(keep, rank):
 def test_the_sum_of_several_is_exact(adapter, tmp_path):
     other = write_adapter(tmp_path / "other.safetensors", seed=7, only="lora_unet_mid")
     target = tmp_path / "both.safetensors"
-    tools.merge_files([(adapter, 0.7), (other, -0.2)], target, keep=None, precision=None, progress=quiet)
+    tools.merge_files(
+        [(adapter, 0.7), (other, -0.2)], target, keep=None, base=None, precision=None, progress=quiet
+    )
     one, two, both = (read_lora(path) for path in (adapter, other, target))
     assert both.modules.keys() == one.modules.keys()
     for name, tensors in both.modules.items():
@@ -196,9 +203,11 @@ def test_files_that_do_not_go_together_are_refused(adapter, tiny_models, tmp_pat
     sdxl = write_adapter(tmp_path / "xl.safetensors", "sdxl")
     target = tmp_path / "new.safetensors"
     with pytest.raises(ConfigError, match=r"different families \(SD1.5 and SDXL\)"):
-        tools.merge_files([(adapter, 1.0), (sdxl, 1.0)], target, keep=None, precision=None, progress=quiet)
+        tools.merge_files(
+            [(adapter, 1.0), (sdxl, 1.0)], target, keep=None, base=None, precision=None, progress=quiet
+        )
     with pytest.raises(ConfigError, match="nothing to merge"):
-        tools.merge_files([(adapter, 1.0)], target, keep=None, precision=None, progress=quiet)
+        tools.merge_files([(adapter, 1.0)], target, keep=None, base=None, precision=None, progress=quiet)
     with pytest.raises(ConfigError, match="The adapter is for SDXL, but the base model is SD1"):
         tools.merge_into_model(
             tiny_models("sd15", "file"), [(sdxl, 1.0)], target, precision=None, progress=quiet

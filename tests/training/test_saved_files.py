@@ -221,6 +221,15 @@ def test_metadata_has_every_key_of_the_reference(config_of, family, run):
     assert set(GOLDEN["keys"][run]) - metadata_of(path).keys() == NOT_OURS
 
 
+def test_metadata_of_sd3_has_every_key_of_the_reference(config_of):
+    """No run of SD3 was recorded: written down here is what its script adds to the keys of SDXL."""
+    added = {"ss_weighting_scheme", "ss_logit_mean", "ss_logit_std", "ss_mode_scale"}
+    added |= {"ss_apply_t5_attn_mask", "ss_apply_lg_attn_mask"}
+    (path,) = saved_weights(iter_training(config_of("SD3", max_train_steps=1)))
+    wanted = set(GOLDEN["keys"]["sdxl"]) - {"modelspec.prediction_type"} | added  # it predicts the flow
+    assert wanted - metadata_of(path).keys() == NOT_OURS
+
+
 def test_metadata_names_the_model_file_by_its_hashes(tmp_path):
     path = tmp_path / "model.safetensors"
     path.write_bytes(bytes(range(256)) * 8192)

@@ -1,5 +1,6 @@
 """Rules about what only some adapter types can do, or cannot."""
 
+from lora_widgets.catalog.lora_types import LORA_TYPES, PROGRAMS
 from lora_widgets.config.rules.rule import Advice, Severity, Situation, change, rule
 
 
@@ -142,14 +143,22 @@ def norms_in_files(now: Situation) -> Advice | None:
 @rule(Severity.NOTE, "lora_type")
 def files_of_few_programs(now: Situation) -> Advice | None:
     """Not every program reads every type."""
-    kind = now.config.lora_type
-    if kind in ("LoRA", "LoCon", "DyLoRA"):
+    kind, read_by = now.config.lora_type, LORA_TYPES[now.config.lora_type].read_by
+    if read_by == PROGRAMS:
         return None
-    programs = "only this program loads it" if kind == "(IA)³" else "ComfyUI loads it"
-    if kind == "(IA)³" and now.has_convolutions:
-        programs = "A1111 loads it, ComfyUI does not"
-    wrong = "shows it wrongly" if kind == "DoRA" else "refuses it"
-    return Advice(f"`lora_type` is {kind}: {programs}; diffusers {wrong}.", "LoRA loads everywhere.")
+    readers = [name for name in read_by if name == "ComfyUI" or (name == "A1111" and now.has_convolutions)]
+    programs = f"{' and '.join(readers) or 'only this program'} load{'s' if len(readers) < 2 else ''} it"
+    if readers and "ComfyUI" not in readers:
+        programs += ", ComfyUI does not"
+    diffusers = "diffusers refuses it"
+    if kind == "DoRA":
+        diffusers = "diffusers shows it wrongly"
+        if now.config.dialect == "diffusers":
+            programs, diffusers = "diffusers loads it", "ComfyUI shows it wrongly by these names"
+    return Advice(
+        f"`lora_type` is {kind}: {programs}; {diffusers}.",
+        'LoRA loads everywhere; "lora-widgets file resize" makes one of the file.',
+    )
 
 
 @rule(Severity.WARNING, "lora_type")

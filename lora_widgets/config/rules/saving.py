@@ -3,7 +3,8 @@
 from lora_widgets.catalog.lora_types import LORA_TYPES
 from lora_widgets.config.rules.rule import Advice, Severity, Situation, change, rule
 
-_READ_BY_DIFFUSERS = ("LoRA", "LoCon", "DyLoRA")
+_READ_BY_DIFFUSERS = [row.name for row in LORA_TYPES.values() if "diffusers" in row.read_by]
+_LISTED = f"{', '.join(_READ_BY_DIFFUSERS[:-1])} and {_READ_BY_DIFFUSERS[-1]}"
 
 
 @rule(Severity.ERROR, "output_name", "output_dir")
@@ -96,7 +97,7 @@ def large_file(now: Situation) -> Advice | None:
 
 @rule(Severity.ERROR, "save_model_as", "save_dialect", "lora_type")
 def no_names_for_type(now: Situation) -> Advice | None:
-    """The program diffusers has names for low-rank matrices only."""
+    """The program diffusers has names for low-rank matrices only, and for a size for each output."""
     config, reads = now.config, LORA_TYPES[now.config.lora_type].reads
     if config.dialect != "diffusers":
         return None
@@ -105,19 +106,24 @@ def no_names_for_type(now: Situation) -> Advice | None:
     fix = change(**{setting: other})
     if config.lora_type not in _READ_BY_DIFFUSERS:
         return Advice(
-            f"`{setting}` is diffusers, which reads LoRA, LoCon and DyLoRA only, not {config.lora_type}.",
+            f"`{setting}` is diffusers, which reads {_LISTED} only, not {config.lora_type}.",
             f"Set `{setting}` to {other}.",
             fix,
         )
-    extras = (name for name in ("use_tucker", "train_norm") if name in reads)
-    extra = next((name for name in extras if getattr(config, name)), None)
-    if extra is None:
+    if config.train_norm and "train_norm" in reads:
+        return Advice(
+            f"`{setting}` is diffusers, which has no names for what `train_norm` adds.",
+            f"Set `{setting}` to {other}, or turn `train_norm` off.",
+            fix,
+            (change(train_norm=False),),
+        )
+    if config.wd_on_output or "wd_on_output" not in reads:
         return None
     return Advice(
-        f"`{setting}` is diffusers, which has no names for what `{extra}` adds.",
-        f"Set `{setting}` to {other}, or turn `{extra}` off.",
+        f"`{setting}` is diffusers, which reads a size for each output, but `wd_on_output` is off.",
+        f"Set `{setting}` to {other}, or turn `wd_on_output` on.",
         fix,
-        (change(**{extra: False}),),
+        (change(wd_on_output=True),),
     )
 
 
