@@ -75,25 +75,20 @@ class SD3:
 
     def load_text_encoder(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load both CLIP text encoders, T5 if the model has it, and their tokenizers, frozen."""
-        from transformers import CLIPTextModelWithProjection, T5EncoderModel
-
         layout = self._layout
         self.text_encoder, self.text_encoder_2 = (
-            place.load(CLIPTextModelWithProjection, device=device, dtype=dtype) for place in layout.clips
+            place.load(device=device, dtype=dtype) for place in layout.clips
         )
         self.tokenizer, self.tokenizer_2 = (place.load() for place in layout.tokenizers)
         if layout.t5 is not None and layout.t5_tokenizer is not None:
             self.tokenizer_3 = layout.t5_tokenizer.load()
-            self.text_encoder_3 = layout.t5.load(T5EncoderModel, device=device, dtype=dtype)
+            self.text_encoder_3 = layout.t5.load(device=device, dtype=dtype)
             t5_text.keep_range(loaded(self.text_encoder_3, "text_encoder_3"))
 
     def load_denoiser(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load the transformer, frozen; with `blocks_to_swap`, some blocks of it into main memory."""
-        from diffusers.models.transformers.transformer_sd3 import SD3Transformer2DModel
-
         self.transformer = block_swap.load(
             self._layout.transformer,
-            SD3Transformer2DModel,
             device,
             dtype,
             stored_as=self._base_weights,

@@ -213,17 +213,6 @@ def test_a_model_of_another_size_asks_for_its_configuration(open_flux_file):
         open_flux_file(model_config_path=None)
 
 
-def test_a_missing_tensor_is_named(open_flux_file, changed):
-    def without(tensors):
-        del tensors["single_blocks.0.linear2.bias"]
-        return tensors
-
-    family = open_flux_file(**{MODEL: changed("tiny-flux-dev", without)})
-    with pytest.raises(ModelError, match="The transformer in `pretrained_model_name_or_path`") as caught:
-        family.load_denoiser("cpu", torch.float32)
-    assert "single_blocks.0.linear2.bias" in str(caught.value)
-
-
 def test_a_file_of_flux_is_refused_by_the_others(files):
     from types import SimpleNamespace
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from lora_widgets.errors import ModelError
 from lora_widgets.families.clip_text import tokenize
@@ -15,6 +16,7 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "sd3_text_encoding.json"
 CASES = json.loads(GOLDEN.read_text(encoding="utf-8"))["cases"]
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case["caption"][:10])
 MODEL = "pretrained_model_name_or_path"
+NORMS = ("q", "k", "added_q", "added_k")
 SIZES = torch.zeros(1, 6)
 
 
@@ -169,6 +171,10 @@ def test_identity_names_the_base_model_for_other_programs(sd3, tiny_sd3, open_ti
     medium = open_tiny_sd3(**{MODEL: str(tiny_sd35)})
     assert medium.identity()["modelspec.architecture"] == "stable-diffusion-3-5-medium/lora"
     edit(copy / "transformer" / "config.json", qk_norm="rms_norm")
+    file = copy / "transformer" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(file)
+    norms = [f"transformer_blocks.{n}.attn.norm_{of}.weight" for n in (0, 1) for of in NORMS]
+    save_file(tensors | {name: torch.ones(64) for name in norms}, file)
     large = open_tiny_sd3(**{MODEL: str(copy)})
     assert large.identity()["modelspec.architecture"] == "stable-diffusion-3-5-large/lora"
 

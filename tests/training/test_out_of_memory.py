@@ -8,7 +8,7 @@ import torch
 
 from lora_widgets.errors import TrainingError
 from lora_widgets.events import Saved
-from lora_widgets.families import parts
+from lora_widgets.families import filling
 from lora_widgets.families.sd15 import SD15
 from lora_widgets.training.out_of_memory import is_out_of_memory
 from lora_widgets.training.start import iter_training
@@ -69,7 +69,7 @@ def test_while_a_part_is_filled_too(config_of, monkeypatch, tmp_path, family):
     def no_room(*_arguments, **_keywords):
         raise MemoryError
 
-    monkeypatch.setattr(parts, "_put", no_room)
+    monkeypatch.setattr(filling, "_put", no_room)
     with pytest.raises(TrainingError, match=r"Memory ran out during loading and encoding.*`base_weights` to"):
         list(iter_training(config_of(family)))
     assert not list((tmp_path / "out").rglob("*.safetensors"))
