@@ -87,7 +87,8 @@ class Family(Protocol):
     """An opened base model; its parts are loaded and unloaded one by one as phases come and go.
 
     ``text_encoders`` are the components beside the denoiser that can learn; ``notes`` are sentences for the
-    user about how its files and the settings go together.
+    user about how its files and the settings go together. ``largest_side`` is the longest side of a picture
+    in pixels that its table of positions reaches, None without such a table.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Family(Protocol):
     process: NoiseProcess
     latent_factor: int
     latent_channels: int
+    largest_side: int | None
     weights_file: Path | None
     tokenizer: Any
 

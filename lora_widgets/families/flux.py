@@ -36,6 +36,7 @@ class Flux:
 
     name = "Flux"
     text_encoders = ("text_encoder",)
+    largest_side = None
 
     def __init__(self, config: Any) -> None:
         self._layout: Layout = read_layout(config)

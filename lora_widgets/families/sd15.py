@@ -29,6 +29,7 @@ class SD15:
 
     name = "SD1.5"
     text_encoders = ("text_encoder",)
+    largest_side = None
 
     def __init__(self, config: Any) -> None:
         self._layout: Layout = read_layout(config)

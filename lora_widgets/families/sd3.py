@@ -52,6 +52,7 @@ class SD3:
         vae = self._layout.vae.config
         self.latent_channels: int = vae.get("latent_channels", 16)
         self.latent_factor: int = 2 ** (len(vae["block_out_channels"]) - 1)
+        self.largest_side: int | None = self._layout.latents_along * self.latent_factor
         self._latent_scale: float = vae.get("scaling_factor", 1.5305)
         self._latent_shift: float = vae.get("shift_factor") or 0.0
         self.vae: AutoencoderKL | None = None

@@ -96,6 +96,12 @@ class Layout:
             return "m"
         return "5-medium" if config.get("dual_attention_layers") else "5-large"
 
+    @property
+    def latents_along(self) -> int:
+        """The latents along a side that the transformer's table of positions reaches."""
+        config = self.transformer.config
+        return config.get("pos_embed_max_size", 96) * config.get("patch_size", 2)
+
     def file_names(self) -> dict[str, str]:
         """Return the metadata that names the model, and its autoencoder if it is another one."""
         return names_of_parts(self.transformer, other_vae=None if self.has_own_vae else self.vae)

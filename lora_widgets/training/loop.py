@@ -70,7 +70,9 @@ def run_loop(job: Job, control: Control) -> Iterator[Event]:
                 raise
             make_room(error)
             yield from save_end(job)
-            raise explained(error, config, while_doing=f"step {job.step + 1}") from None
+            raise explained(
+                error, config, device=job.precision.device, while_doing=f"step {job.step + 1}"
+            ) from None
     yield from _finish(job)
 
 

@@ -10,7 +10,7 @@ from lora_widgets.errors import TrainingError
 from lora_widgets.events import Saved
 from lora_widgets.families import filling
 from lora_widgets.families.sd15 import SD15
-from lora_widgets.training.out_of_memory import is_out_of_memory
+from lora_widgets.training.out_of_memory import explained, is_out_of_memory
 from lora_widgets.training.start import iter_training
 
 CPU_WORDS = (
@@ -93,3 +93,10 @@ def test_a_second_run_in_the_same_process_works(make_config, monkeypatch):
 )
 def test_other_errors_are_not_taken_for_it(error, is_it):
     assert is_out_of_memory(error) is is_it
+
+
+@pytest.mark.parametrize(("device", "helps"), [("cuda", True), ("cpu", False), ("mps", False)])
+def test_blocks_are_swapped_only_where_there_is_another_memory(config_of, device, helps):
+    said = str(explained(MemoryError(), config_of("Flux"), device=torch.device(device), while_doing="step 1"))
+    assert ("`blocks_to_swap`" in said) is helps
+    assert ("`cache_latents_to_disk`" in said) is not helps

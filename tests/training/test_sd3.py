@@ -8,6 +8,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from tiny import make_tiny_file
 
+from lora_widgets.errors import ConfigError
 from lora_widgets.events import Finished, Notice, SampleReady, StepDone
 from lora_widgets.training.control import Control
 from lora_widgets.training.start import iter_training
@@ -29,6 +30,12 @@ def run(config, *, stop_after=None):
 
 def losses(events):
     return [event.loss for event in events if isinstance(event, StepDone)]
+
+
+def test_pictures_beyond_the_positions_are_refused_before_anything_is_loaded(config_of):
+    config = config_of("SD3", **FROZEN_TEXT, resolution=4096, enable_bucket=False)
+    with pytest.raises(ConfigError, match=r"4096 x 4096 pixels, but .* sides of up to \d+ only"):
+        run(config)
 
 
 @pytest.fixture(params=["tiny_sd3", "tiny_sd35"])

@@ -129,6 +129,24 @@ def sides_without_patches(now: Situation) -> Advice | None:
     )
 
 
+@rule(Severity.ERROR, "resolution", "max_bucket_reso", "pretrained_model_name_or_path")
+def sides_beyond_the_positions(now: Situation) -> Advice | None:
+    """The model has no place for what lies further out."""
+    config, largest, dataset = now.config, now.facts.largest_side, now.facts.dataset
+    if largest is None or not _is_flow(now):
+        return None
+    sizes = dataset.bucket_sizes if dataset else () if config.enable_bucket else (config.resolution_size,)
+    width, height = max(sizes, key=max, default=(0, 0))
+    if max(width, height) <= largest:
+        return None
+    return Advice(
+        f"Pictures would be trained at {width} x {height} pixels, but the base model knows positions for "
+        f"sides of up to {largest} only.",
+        f"Lower `resolution`, or keep sides to {largest}: with `enable_bucket` by `max_bucket_reso`, which "
+        "acts while `bucket_no_upscale` is off.",
+    )
+
+
 def _is_flow(now: Situation) -> bool:
     return FAMILIES[now.config.model_type].predicts == "velocity"
 

@@ -99,6 +99,22 @@ def sample_too_large(now: Situation) -> Advice | None:
     return None
 
 
+@rule(Severity.ERROR, "sample_prompts", "pretrained_model_name_or_path")
+def sample_beyond_the_positions(now: Situation) -> Advice | None:
+    """The model has no place for what lies further out."""
+    largest, prompts = now.facts.largest_side, _prompts(now)
+    if largest is None or FAMILIES[now.config.model_type].predicts != "velocity":
+        return None
+    for written, prompt in zip(prompts, prompts_of(prompts, now.config), strict=True):
+        if max(prompt.width, prompt.height) > largest:
+            return Advice(
+                f"`sample_prompts`, {written.place}: {prompt.width} x {prompt.height} pixels, but the base "
+                f"model knows positions for sides of up to {largest} only.",
+                f"Draw it with sides of at most {largest}, with --w and --h.",
+            )
+    return None
+
+
 @rule(Severity.WARNING, "sample_prompts", "model_type")
 def sample_large(now: Situation) -> Advice | None:
     """A picture of many times the size the family knows takes long, and shows things twice."""
