@@ -11,6 +11,7 @@ from lora_widgets.config.tabs import Tab
 TOKENS_PER_WINDOW = 75
 """Tokens that a CLIP text encoder reads at once, without begin and end."""
 MAX_TOKENS = 3 * TOKENS_PER_WINDOW
+ENCODER_DROPOUTS = ("clip_l_dropout_rate", "clip_g_dropout_rate", "t5_dropout_rate")
 
 
 class Captions(Section, tab=Tab.ADVANCED, group="Captions"):
@@ -82,6 +83,28 @@ class Captions(Section, tab=Tab.ADVANCED, group="Captions"):
     apply_t5_attn_mask: Annotated[bool, Ui("T5 mask"), OnlyWhen("model_type", "Flux", "SD3")] = False
     """Let the model overlook the padding behind short captions. Off is usual: programs that draw pictures do
     not mask it."""
+
+    apply_lg_attn_mask: Annotated[bool, Ui("CLIP mask"), OnlyWhen("model_type", "SD3")] = False
+    """Let the model read zeros for the padding behind short captions in place of what the CLIPs say of it.
+    Off is usual: programs that draw pictures do not mask it."""
+
+    clip_l_dropout_rate: Annotated[
+        float, Field(ge=0, le=1), Ui("CLIP-L dropout"), OnlyWhen("model_type", "SD3")
+    ] = 0.0
+    """Share of the showings at which the model reads zeros in place of what CLIP-L says. Larger lets it rely
+    on the other encoders; usual are 0 to 0.1, and SD3 itself was trained with 0.464 for each encoder."""
+
+    clip_g_dropout_rate: Annotated[
+        float, Field(ge=0, le=1), Ui("CLIP-G dropout"), OnlyWhen("model_type", "SD3")
+    ] = 0.0
+    """Share of the showings at which the model reads zeros in place of what CLIP-G says. Larger lets it rely
+    on the other encoders; usual are 0 to 0.1."""
+
+    t5_dropout_rate: Annotated[float, Field(ge=0, le=1), Ui("T5 dropout"), OnlyWhen("model_type", "SD3")] = (
+        0.0
+    )
+    """Share of the showings at which the model reads zeros in place of what T5 says. Larger lets pictures be
+    drawn without T5 later; usual are 0 to 0.1, and 1 never reads it."""
 
     weighted_captions: Annotated[bool, Ui("Weighted captions")] = False
     """Give words in captions and sample prompts more or less weight: (words:1.3), (words) for 1.1, [words]

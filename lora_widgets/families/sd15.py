@@ -30,6 +30,7 @@ class SD15:
     name = "SD1.5"
     text_encoders = ("text_encoder",)
     largest_side = None
+    drop_encoders = None
 
     def __init__(self, config: Any) -> None:
         self._layout: Layout = read_layout(config)

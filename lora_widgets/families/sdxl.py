@@ -32,6 +32,7 @@ class SDXL:
     name = "SDXL"
     text_encoders = ("text_encoder_1", "text_encoder_2")
     largest_side = None
+    drop_encoders = None
 
     def __init__(self, config: Any) -> None:
         self._layout: Layout = read_layout(config)

@@ -88,6 +88,40 @@ def test_a_mask_leaves_zeros_where_t5_has_padding(open_tiny_sd3, sd3):
     assert not torch.allclose(masked[is_text], plain[is_text])
 
 
+def test_a_mask_leaves_zeros_where_the_clips_have_padding(open_tiny_sd3, sd3):
+    family = open_tiny_sd3(apply_lg_attn_mask=True)
+    lend_text_encoders(sd3, family)
+    with torch.no_grad():
+        masked, plain = (model.encode_text(["a cat", ""], skip=1).hidden for model in (family, sd3))
+    ends = [
+        (tokenize(sd3.tokenizer, [text], max_tokens=75) == sd3.tokenizer.eos_token_id)
+        for text in ("a cat", "")
+    ]
+    for row, end in zip((0, 1), (int(ids.flatten().long().argmax()) + 1 for ids in ends), strict=True):
+        assert torch.equal(masked[row, :end], plain[row, :end])
+        assert plain[row, end:77].any()
+        assert not masked[row, end:77].any()
+    assert torch.equal(masked[:, 77:], plain[:, 77:])
+    assert family.fingerprint("text_encoder") != sd3.fingerprint("text_encoder")
+
+
+def test_single_encoders_are_left_out_of_single_captions(open_tiny_sd3, sd3):
+    """What is left is what the others say."""
+    rates = {"clip_l_dropout_rate": 0.5, "clip_g_dropout_rate": 0.25, "t5_dropout_rate": 1.0}
+    drop = open_tiny_sd3(**rates).drop_encoders
+    with torch.no_grad():
+        text = sd3.encode_text(["a cat", "a dog"], skip=1)
+    left = drop(text, torch.tensor([[0.4, 0.3, 0.999], [0.6, 0.2, 0.0]]))
+    width, pooled = sd3.text_encoder.config.hidden_size, sd3.text_encoder.config.projection_dim
+    kept_hidden, kept_pooled = torch.zeros_like(text.hidden), torch.zeros_like(text.pooled)
+    kept_hidden[0, :77, width:] = text.hidden[0, :77, width:]
+    kept_hidden[1, :77, :width] = text.hidden[1, :77, :width]
+    kept_pooled[0, pooled:], kept_pooled[1, :pooled] = text.pooled[0, pooled:], text.pooled[1, :pooled]
+    assert torch.equal(left.hidden, kept_hidden)
+    assert torch.equal(left.pooled, kept_pooled)
+    assert open_tiny_sd3().drop_encoders is None
+
+
 def lend_text_encoders(lender, family):
     for part in ("text_encoder", "tokenizer"):
         for number in ("", "_2", "_3"):

@@ -1,7 +1,7 @@
 """Rules about captions."""
 
 from lora_widgets.catalog.families import FAMILIES
-from lora_widgets.config.captions import MAX_TOKENS, TOKENS_PER_WINDOW
+from lora_widgets.config.captions import ENCODER_DROPOUTS, MAX_TOKENS, TOKENS_PER_WINDOW
 from lora_widgets.config.rules.rule import Advice, Severity, Situation, change, rule
 
 
@@ -105,6 +105,40 @@ def captions_mostly_empty(now: Situation) -> Advice | None:
         "Rates of 0 to 0.1 are usual.",
         change(caption_dropout_rate=0.05, caption_dropout_every_n_epochs=0),
     )
+
+
+@rule(Severity.WARNING, *ENCODER_DROPOUTS, "model_type")
+def no_encoder_is_read(now: Situation) -> Advice | None:
+    """A model that reads zeros only does not learn words."""
+    rates = [getattr(now.config, name) for name in ENCODER_DROPOUTS]
+    if now.config.model_type != "SD3" or min(rates) < 0.5:
+        return None
+    return Advice(
+        f"`clip_l_dropout_rate`, `clip_g_dropout_rate` and `t5_dropout_rate` are {min(rates):g} or more: "
+        "most or all of what the text encoders say is left out, so the words are hardly learned.",
+        "Rates of 0 to 0.1 are usual.",
+        change(**dict.fromkeys(ENCODER_DROPOUTS, 0.1)),
+    )
+
+
+@rule(
+    Severity.WARNING,
+    *("clip_l_dropout_rate", "clip_g_dropout_rate"),
+    *("text_encoder_lr", "text_encoder_1_lr", "text_encoder_2_lr"),
+)
+def encoder_learns_unread(now: Situation) -> Advice | None:
+    """What is always left out gives no gradient."""
+    if now.config.model_type != "SD3":
+        return None
+    encoders = {"clip_l_dropout_rate": "text_encoder_1", "clip_g_dropout_rate": "text_encoder_2"}
+    for name, encoder in encoders.items():
+        if getattr(now.config, name) == 1 and encoder in now.config.trained_components:
+            return Advice(
+                f"`{name}` is 1, so {encoder} is never read and cannot learn, though it has a learning rate.",
+                f"Set `{encoder}_lr` to 0, or lower `{name}`.",
+                change(**{f"{encoder}_lr": 0.0}),
+            )
+    return None
 
 
 @rule(Severity.WARNING, "caption_tag_dropout_rate")
