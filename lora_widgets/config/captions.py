@@ -1,6 +1,6 @@
 """Tab Advanced, group Captions."""
 
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from pydantic import Field
 
@@ -12,6 +12,35 @@ TOKENS_PER_WINDOW = 75
 """Tokens that a CLIP text encoder reads at once, without begin and end."""
 MAX_TOKENS = 3 * TOKENS_PER_WINDOW
 ENCODER_DROPOUTS = ("clip_l_dropout_rate", "clip_g_dropout_rate", "t5_dropout_rate")
+
+
+class TagSettings(Protocol):
+    """The settings by which captions vary from showing to showing."""
+
+    @property
+    def shuffle_caption(self) -> bool:
+        """Shuffle the flexible tags."""
+        ...
+
+    @property
+    def caption_tag_dropout_rate(self) -> float:
+        """Probability for each flexible tag to be left out."""
+        ...
+
+    @property
+    def enable_wildcard(self) -> bool:
+        """Choose a random line, and one of ``{a|b}``."""
+        ...
+
+
+def tags_move(settings: TagSettings) -> bool:
+    """Tell whether tags change their place or go."""
+    return settings.shuffle_caption or settings.caption_tag_dropout_rate > 0
+
+
+def captions_vary(settings: TagSettings) -> bool:
+    """Tell whether one picture can have more captions than its full one and the empty one."""
+    return tags_move(settings) or settings.enable_wildcard
 
 
 class Captions(Section, tab=Tab.ADVANCED, group="Captions"):
@@ -89,18 +118,18 @@ class Captions(Section, tab=Tab.ADVANCED, group="Captions"):
     Off is usual: programs that draw pictures do not mask it."""
 
     clip_l_dropout_rate: Annotated[
-        float, Field(ge=0, le=1), Ui("CLIP-L dropout"), OnlyWhen("model_type", "SD3")
+        float, Field(ge=0, le=1), Ui("Dropout of CLIP-L"), OnlyWhen("model_type", "SD3")
     ] = 0.0
     """Share of the showings at which the model reads zeros in place of what CLIP-L says. Larger lets it rely
     on the other encoders; usual are 0 to 0.1, and SD3 itself was trained with 0.464 for each encoder."""
 
     clip_g_dropout_rate: Annotated[
-        float, Field(ge=0, le=1), Ui("CLIP-G dropout"), OnlyWhen("model_type", "SD3")
+        float, Field(ge=0, le=1), Ui("Dropout of CLIP-G"), OnlyWhen("model_type", "SD3")
     ] = 0.0
     """Share of the showings at which the model reads zeros in place of what CLIP-G says. Larger lets it rely
     on the other encoders; usual are 0 to 0.1."""
 
-    t5_dropout_rate: Annotated[float, Field(ge=0, le=1), Ui("T5 dropout"), OnlyWhen("model_type", "SD3")] = (
+    t5_dropout_rate: Annotated[float, Field(ge=0, le=1), Ui("Dropout of T5"), OnlyWhen("model_type", "SD3")] = (
         0.0
     )
     """Share of the showings at which the model reads zeros in place of what T5 says. Larger lets pictures be

@@ -48,7 +48,7 @@ def explained(
 
 def _ways_out(config: TrainingConfig, *, device: torch.device, loops: bool) -> list[str]:
     text_stays = not (config.text_is_cached or config.trains_text_encoder)
-    predicts, on_gpu = FAMILIES[config.model_type].predicts, has_another_memory(device)
+    on_gpu, is_flow = has_another_memory(device), FAMILIES[config.model_type].is_flow
     latents_in_memory = config.latents_are_cached and not config.cache_latents_to_disk
     ways = (
         (
@@ -68,7 +68,7 @@ def _ways_out(config: TrainingConfig, *, device: torch.device, loops: bool) -> l
         (True, f"lower `resolution` from {config.resolution}"),
         ("8bit" not in config.optimizer_type, "set `optimizer_type` to AdamW8bit"),
         (
-            on_gpu and predicts == "velocity" and config.blocks_to_swap < SWAPPED_FOR_HALF,
+            on_gpu and is_flow and config.blocks_to_swap < SWAPPED_FOR_HALF,
             f"raise `blocks_to_swap` from {config.blocks_to_swap} to {SWAPPED_FOR_HALF}",
         ),
         (config.base_weights == "dense", "set `base_weights` to fp8 or nf4"),

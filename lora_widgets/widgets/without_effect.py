@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from lora_widgets.catalog.lora_types import LORA_TYPES
 from lora_widgets.catalog.lr_schedules import LR_SCHEDULES
+from lora_widgets.config.captions import tags_move
 from lora_widgets.config.fields import fields_by_name
 from lora_widgets.config.rates import common_text_rate_is_unused
 from lora_widgets.config.training_config import TrainingConfig
@@ -81,7 +82,7 @@ IDLE = (
     ),
     Idle(
         ("keep_tokens",),
-        lambda config: not (config.shuffle_caption or config.caption_tag_dropout_rate > 0),
+        lambda config: not tags_move(config),
         "tags are neither shuffled nor dropped",
     ),
     Idle(("adaptive_noise_scale",), lambda config: config.noise_offset == 0, "acts only with {noise_offset}"),

@@ -7,7 +7,6 @@ from lora_widgets.config.names import did_you_mean
 from lora_widgets.config.rates import base_rates, common_text_rate_is_unused
 from lora_widgets.config.rules.rule import Advice, Severity, Situation, change, rule
 from lora_widgets.config.setup import DEMO
-from lora_widgets.config.training_config import TrainingConfig
 
 _OWN_RATES = {"(IA)³": (5e-3, 1e-2), "Native Fine-Tuning": (1e-6, 1e-5)}
 """What is usual for adapter types that want other rates than LoRA."""
@@ -34,8 +33,7 @@ def nothing_is_trained(now: Situation) -> Advice | None:
 def common_rate_unused(now: Situation) -> Advice | None:
     """Where each text encoder has a rate of its own, none is left for the common one."""
     rate = now.config.text_encoder_lr
-    is_usual = rate == TrainingConfig.model_fields["text_encoder_lr"].default
-    if is_usual or not common_text_rate_is_unused(now.config):
+    if not now.is_changed("text_encoder_lr") or not common_text_rate_is_unused(now.config):
         return None
     return Advice(
         f"`text_encoder_lr` is {rate:g}, but every text encoder has a rate of its own: it has no effect."
