@@ -129,9 +129,9 @@ class Captions(Section, tab=Tab.ADVANCED, group="Captions"):
     """Share of the showings at which the model reads zeros in place of what CLIP-G says. Larger lets it rely
     on the other encoders; usual are 0 to 0.1."""
 
-    t5_dropout_rate: Annotated[float, Field(ge=0, le=1), Ui("Dropout of T5"), OnlyWhen("model_type", "SD3")] = (
-        0.0
-    )
+    t5_dropout_rate: Annotated[
+        float, Field(ge=0, le=1), Ui("Dropout of T5"), OnlyWhen("model_type", "SD3")
+    ] = 0.0
     """Share of the showings at which the model reads zeros in place of what T5 says. Larger lets pictures be
     drawn without T5 later; usual are 0 to 0.1, and 1 never reads it."""
 

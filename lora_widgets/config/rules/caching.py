@@ -170,28 +170,6 @@ def variants_of_nothing(now: Situation) -> Advice | None:
     return Advice(f"`text_cache_variants` is {config.text_cache_variants}, but {reason}: it has no effect.")
 
 
-@rule(Severity.NOTE, "cache_dir", "cache_latents_to_disk", "cache_text_encoder_outputs_to_disk")
-def folder_for_no_cache(now: Situation) -> Advice | None:
-    """A folder that nothing is written to."""
-    config = now.config
-    to_disk = config.cache_latents_to_disk or config.cache_text_encoder_outputs_to_disk
-    if to_disk or not config.cache_dir:
-        return None
-    return Advice("`cache_dir` is set, but nothing is cached on disk: it has no effect.")
-
-
-@rule(Severity.NOTE, "text_encoder_batch_size", "cache_text_encoder_outputs")
-def text_batch_without_cache(now: Situation) -> Advice | None:
-    """Without caching, captions are encoded with their training batch."""
-    config = now.config
-    if config.text_is_cached or not now.is_changed("text_encoder_batch_size"):
-        return None
-    return Advice(
-        f"`text_encoder_batch_size` is {config.text_encoder_batch_size}, but without "
-        "`cache_text_encoder_outputs` captions are encoded with their training batch: it has no effect."
-    )
-
-
 @rule(Severity.NOTE, "cache_latents", "flip_aug")
 def latent_cache_and_flips(now: Situation) -> Advice | None:
     """Each picture is then encoded twice."""

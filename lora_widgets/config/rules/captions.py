@@ -30,14 +30,6 @@ def shuffled_for_a_reader_of_sentences(now: Situation) -> Advice | None:
     )
 
 
-@rule(Severity.NOTE, "keep_tokens", "shuffle_caption", "caption_tag_dropout_rate")
-def nothing_to_keep(now: Situation) -> Advice | None:
-    """Protection from what does not happen."""
-    if now.config.keep_tokens == 0 or tags_move(now.config):
-        return None
-    return Advice("`keep_tokens` has no effect: tags are neither shuffled nor dropped.")
-
-
 @rule(Severity.NOTE, "keep_tokens_separator", "shuffle_caption", "caption_tag_dropout_rate")
 def separator_of_nothing(now: Situation) -> Advice | None:
     """The separator is removed, and otherwise does nothing."""
