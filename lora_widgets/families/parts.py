@@ -154,7 +154,8 @@ class FolderPart:
             opened = [find_weight_file(self.source.setting, str(path)) for path in found]
         except ModelError as error:
             raise ModelError(
-                f"The {self.subfolder} of the model in `{self.source.setting}` cannot be loaded. {error}"
+                f"The {self.subfolder or 'autoencoder'} of the model in `{self.source.setting}` cannot be "
+                f"loaded. {error}"
             ) from error
         return [file for file in opened if file is not None]
 
