@@ -39,7 +39,7 @@ FOREIGN = {  # what only these places may import; one door for each library with
     "transformers": {"demo", "families", "training"},
     "tokenizers": {"data.tokens", "demo"},
     "ipywidgets": {"widgets"},
-    "accelerate": {"families.parts", "training.processes"},
+    "accelerate": {"families.part_classes", "training.processes"},
     "lycoris": {"adapters.lycoris_modules"},
 }
 LIGHT = [

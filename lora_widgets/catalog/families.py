@@ -39,6 +39,11 @@ class FamilyRow:
     import_path: str = ""
     aliases: tuple[str, ...] = ()
 
+    @property
+    def is_flow(self) -> bool:
+        """Whether it is a transformer trained by flow matching, which reads captions with T5 too."""
+        return self.predicts == "velocity"
+
 
 _ROWS = (
     FamilyRow(

@@ -17,7 +17,7 @@ from lora_widgets.config.memory_estimate import MemoryEstimate, estimate_for
 from lora_widgets.config.steps import StepPlan
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.config.weight_facts import weight_facts
-from lora_widgets.data.base_model import base_model_facts
+from lora_widgets.data.base_model import base_model_facts, largest_side
 from lora_widgets.data.facts import facts_for
 from lora_widgets.data.prompt_file import look_up_prompts
 from lora_widgets.errors import DatasetError
@@ -96,6 +96,7 @@ def _facts(config: TrainingConfig) -> tuple[Facts, list[Finding]]:
         free_gpu_bytes=free_gpu_bytes(),
         free_disk_bytes=free_disk_bytes(config.output_dir),
         base_model=base_model_facts(dict(config)),
+        largest_side=largest_side(dict(config)),
     )
     try:
         return replace(machine, dataset=facts_for(config).facts), [*damaged]

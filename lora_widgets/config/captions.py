@@ -1,6 +1,6 @@
 """Tab Advanced, group Captions."""
 
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from pydantic import Field
 
@@ -11,6 +11,36 @@ from lora_widgets.config.tabs import Tab
 TOKENS_PER_WINDOW = 75
 """Tokens that a CLIP text encoder reads at once, without begin and end."""
 MAX_TOKENS = 3 * TOKENS_PER_WINDOW
+ENCODER_DROPOUTS = ("clip_l_dropout_rate", "clip_g_dropout_rate", "t5_dropout_rate")
+
+
+class TagSettings(Protocol):
+    """The settings by which captions vary from showing to showing."""
+
+    @property
+    def shuffle_caption(self) -> bool:
+        """Shuffle the flexible tags."""
+        ...
+
+    @property
+    def caption_tag_dropout_rate(self) -> float:
+        """Probability for each flexible tag to be left out."""
+        ...
+
+    @property
+    def enable_wildcard(self) -> bool:
+        """Choose a random line, and one of ``{a|b}``."""
+        ...
+
+
+def tags_move(settings: TagSettings) -> bool:
+    """Tell whether tags change their place or go."""
+    return settings.shuffle_caption or settings.caption_tag_dropout_rate > 0
+
+
+def captions_vary(settings: TagSettings) -> bool:
+    """Tell whether one picture can have more captions than its full one and the empty one."""
+    return tags_move(settings) or settings.enable_wildcard
 
 
 class Captions(Section, tab=Tab.ADVANCED, group="Captions"):
@@ -82,6 +112,28 @@ class Captions(Section, tab=Tab.ADVANCED, group="Captions"):
     apply_t5_attn_mask: Annotated[bool, Ui("T5 mask"), OnlyWhen("model_type", "Flux", "SD3")] = False
     """Let the model overlook the padding behind short captions. Off is usual: programs that draw pictures do
     not mask it."""
+
+    apply_lg_attn_mask: Annotated[bool, Ui("CLIP mask"), OnlyWhen("model_type", "SD3")] = False
+    """Let the model read zeros for the padding behind short captions in place of what the CLIPs say of it.
+    Off is usual: programs that draw pictures do not mask it."""
+
+    clip_l_dropout_rate: Annotated[
+        float, Field(ge=0, le=1), Ui("Dropout of CLIP-L"), OnlyWhen("model_type", "SD3")
+    ] = 0.0
+    """Share of the showings at which the model reads zeros in place of what CLIP-L says. Larger lets it rely
+    on the other encoders; usual are 0 to 0.1, and SD3 itself was trained with 0.464 for each encoder."""
+
+    clip_g_dropout_rate: Annotated[
+        float, Field(ge=0, le=1), Ui("Dropout of CLIP-G"), OnlyWhen("model_type", "SD3")
+    ] = 0.0
+    """Share of the showings at which the model reads zeros in place of what CLIP-G says. Larger lets it rely
+    on the other encoders; usual are 0 to 0.1."""
+
+    t5_dropout_rate: Annotated[
+        float, Field(ge=0, le=1), Ui("Dropout of T5"), OnlyWhen("model_type", "SD3")
+    ] = 0.0
+    """Share of the showings at which the model reads zeros in place of what T5 says. Larger lets pictures be
+    drawn without T5 later; usual are 0 to 0.1, and 1 never reads it."""
 
     weighted_captions: Annotated[bool, Ui("Weighted captions")] = False
     """Give words in captions and sample prompts more or less weight: (words:1.3), (words) for 1.1, [words]

@@ -88,8 +88,10 @@ class Facts:
     packages that cannot be imported, ``taken_names`` the file stems of earlier runs in the output folder,
     ``free_memory_bytes`` is what programs can still take of the machine's memory, ``free_gpu_bytes`` that of
     the GPU's, ``free_disk_bytes`` what the drive of the output folder can still take. ``base_model`` is the
-    size of the base model, where its files are on this machine, ``files`` names the kind (`FILE_KINDS`) of
-    the weight file that a setting holds. ``prompt_file`` is None too where `sample_prompts` names no file.
+    size of the base model, where its files are on this machine, ``largest_side`` the longest side of a
+    picture, in pixels, that its table of positions reaches, None too where there is no such table. ``files``
+    names the kind (`FILE_KINDS`) of the weight file that a setting holds. ``prompt_file`` is None too where
+    `sample_prompts` names no file.
     """
 
     dataset: DatasetFacts | None = None
@@ -102,5 +104,6 @@ class Facts:
     free_gpu_bytes: int | None = None
     free_disk_bytes: int | None = None
     base_model: BaseModelFacts | None = None
+    largest_side: int | None = None
     files: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     prompt_file: PromptFile | None = None

@@ -3,10 +3,11 @@
 import json
 import re
 from collections.abc import Mapping
-from math import prod
+from math import isqrt, prod
 from pathlib import Path
 from typing import Any, Literal
 
+from lora_widgets.catalog.families import FAMILIES
 from lora_widgets.config.activations import Activations, activations_of
 from lora_widgets.config.facts import BaseModelFacts, PartSize
 from lora_widgets.config.misplaced import BASE_MODEL
@@ -95,6 +96,24 @@ def base_model_facts(values: Mapping[str, object]) -> BaseModelFacts | None:
     )
 
 
+def largest_side(values: Mapping[str, object]) -> int | None:
+    """Return the longest side of a picture, in pixels, that the base model of settings knows positions for.
+
+    Only SD3 has a table of them. None where its file is not here, or has no header to read it from.
+    """
+    name, family = (str(values.get(setting) or "").strip() for setting in (BASE_MODEL, "model_type"))
+    if family != "SD3" or not name:
+        return None
+    try:
+        place = Path(name).expanduser()
+        config = _json(place / "transformer" / "config.json") if place.is_dir() else {}
+        patches = int(config.get("pos_embed_max_size") or 0) or _patches_of_file(place)
+    except (ModelError, OSError, ValueError, TypeError, RuntimeError):
+        return None
+    # Sides are multiples of a patch.
+    return patches * FAMILIES[family].samples.side_multiple or None
+
+
 def part_size(shapes: Shapes, part: Part) -> PartSize:
     """Count the numbers of a part with tensors of these shapes."""
     linear = {name: shape for name, shape in shapes.items() if name.endswith("weight") and _is_linear(shape)}
@@ -129,6 +148,15 @@ def _of_folder(folder: Path) -> dict[Part, PartSize]:
         if shapes := _folder_shapes(folder / name):
             found[part] = _sum(found.get(part), part_size(shapes, part))
     return found
+
+
+def _patches_of_file(path: Path) -> int:
+    """Return the patches along a side of the table of positions (1, side * side, D); 0 without one."""
+    if path.suffix.lower() != ".safetensors" or not path.is_file():
+        return 0
+    shapes = read_header(BASE_MODEL, path).shapes
+    table = next((shape for name, shape in shapes.items() if name.endswith("pos_embed")), (1, 0))
+    return isqrt(table[1])
 
 
 def _config_of_file(path: Path, family: str) -> dict[str, Any] | None:

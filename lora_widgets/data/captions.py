@@ -12,19 +12,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from lora_widgets.config.captions import TagSettings, tags_move
+
 JOINER = ", "
 CHOICE = re.compile(r"\{([^}]+)\}")
 # Stand-ins for doubled braces while choices are made; private-use characters do not occur in captions.
 OPENING, CLOSING = "\ue000", "\ue001"
 
 
-class CaptionSettings(Protocol):
+class CaptionSettings(TagSettings, Protocol):
     """The settings of the caption pipeline; empty text, 0 and None mean off."""
-
-    @property
-    def shuffle_caption(self) -> bool:
-        """Shuffle the flexible tags."""
-        ...
 
     @property
     def keep_tokens(self) -> int:
@@ -47,11 +44,6 @@ class CaptionSettings(Protocol):
         ...
 
     @property
-    def enable_wildcard(self) -> bool:
-        """Choose a random line, and one of ``{a|b}``."""
-        ...
-
-    @property
     def weighted_captions(self) -> bool:
         """Read brackets as weights of words; they are then no part of the text."""
         ...
@@ -69,11 +61,6 @@ class CaptionSettings(Protocol):
     @property
     def caption_dropout_rate(self) -> float:
         """Probability of an empty caption."""
-        ...
-
-    @property
-    def caption_tag_dropout_rate(self) -> float:
-        """Probability for each flexible tag to be left out."""
         ...
 
     @property
@@ -117,11 +104,6 @@ def compose_kept(lines: Sequence[str], settings: CaptionSettings, rng: random.Ra
     return line
 
 
-def captions_vary(settings: CaptionSettings) -> bool:
-    """Tell whether one picture can have more captions than its full one and the empty one."""
-    return settings.shuffle_caption or settings.caption_tag_dropout_rate > 0 or settings.enable_wildcard
-
-
 def captions_drop(settings: CaptionSettings) -> bool:
     """Tell whether captions can be left out as a whole."""
     return settings.caption_dropout_rate > 0 or settings.caption_dropout_every_n_epochs > 0
@@ -151,7 +133,7 @@ def arrange_tags(text: str, settings: CaptionSettings, rng: random.Random) -> st
     At most two keep separators have a meaning: a third one is part of the last tags.
     """
     separated = bool(settings.keep_tokens_separator) and settings.keep_tokens_separator in text
-    if not (settings.shuffle_caption or settings.caption_tag_dropout_rate > 0 or separated):
+    if not (tags_move(settings) or separated):
         return text
     if separated:
         tags = split_by_keep_separator(

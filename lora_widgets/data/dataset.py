@@ -9,8 +9,9 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
+from lora_widgets.config.captions import captions_vary
 from lora_widgets.data.buckets import BucketPlan, Placement, crop_conditioning
-from lora_widgets.data.captions import captions_drop, captions_vary
+from lora_widgets.data.captions import captions_drop
 from lora_widgets.data.image_file import ImageFile
 from lora_widgets.data.images import Offset, open_alpha, open_image, open_mask, place, place_mask
 from lora_widgets.data.order import epoch_order, group_by_bucket

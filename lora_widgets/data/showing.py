@@ -3,7 +3,8 @@
 import random
 from typing import NamedTuple
 
-from lora_widgets.data.captions import captions_vary, compose, compose_kept, is_dropped
+from lora_widgets.config.captions import captions_vary
+from lora_widgets.data.captions import compose, compose_kept, is_dropped
 from lora_widgets.data.image_file import ImageFile
 from lora_widgets.data.randomness import rng_for
 

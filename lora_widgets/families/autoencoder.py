@@ -16,9 +16,7 @@ def load_autoencoder(
     place: PartPlace, device: torch.device | str, dtype: torch.dtype, *, in_tiles: bool
 ) -> "AutoencoderKL":
     """Load the autoencoder, frozen; ``in_tiles``: what is larger than it was made for goes tile by tile."""
-    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-
-    vae = place.load(AutoencoderKL, device=device, dtype=dtype)
+    vae = place.load(device=device, dtype=dtype)
     vae.use_tiling = in_tiles
     return vae
 

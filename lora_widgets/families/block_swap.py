@@ -127,7 +127,6 @@ def has_another_memory(device: torch.device | str) -> bool:
 
 def load(
     place: PartPlace,
-    kind: type[Any],
     device: torch.device | str,
     dtype: torch.dtype,
     *,
@@ -142,8 +141,8 @@ def load(
         ModelError: the weights cannot be loaded, or it has fewer blocks than should wait.
     """
     if swapped is None or not has_another_memory(device):
-        return place.load(kind, device=device, dtype=dtype, stored_as=stored_as)
-    model = place.load(kind, device="cpu", dtype=dtype, stored_as=stored_as)
+        return place.load(device=device, dtype=dtype, stored_as=stored_as)
+    model = place.load(device="cpu", dtype=dtype, stored_as=stored_as)
     swap(model, swapped(model), device)
     return model
 

@@ -126,6 +126,16 @@ def encode_before_last(encoder: nn.Module, ids: Tensor) -> tuple[Tensor, Tensor 
     return hidden, None if pooled is None else pooled.unflatten(0, ids.shape[:2])[:, 0]
 
 
+def without_padding(hidden: Tensor, ids: Tensor, *, end: int) -> Tensor:
+    """Return hidden states (B, 77, D) of token ids (B, 1, 77), zero behind the first end token.
+
+    What is in front of it never looked at what follows.
+    """
+    is_end = ids[:, 0] == end
+    is_padding = is_end.cumsum(dim=1) - is_end.long() > 0
+    return hidden.masked_fill(is_padding[:, :, None].to(hidden.device), 0)
+
+
 def pool(encoder: Any, ids: Tensor) -> Tensor:
     """Return the pooled text (B, P) of token ids (B, 77): the last layer at the end token."""
     return encoder(ids.to(_final_layer_norm(encoder).weight.device)).pooler_output

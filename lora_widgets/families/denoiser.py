@@ -18,9 +18,7 @@ def load_unet(
     place: PartPlace, device: torch.device | str, dtype: torch.dtype, *, stored_as: str
 ) -> "UNet2DConditionModel":
     """Load the UNet, frozen; ``stored_as`` says how the weights of its large linear layers are kept."""
-    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-
-    return place.load(UNet2DConditionModel, device=device, dtype=dtype, stored_as=stored_as)
+    return place.load(device=device, dtype=dtype, stored_as=stored_as)
 
 
 def estimate(

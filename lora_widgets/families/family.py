@@ -83,11 +83,26 @@ class Root:
     halves_swapped: frozenset[str] = frozenset()
 
 
+class DropEncoders(Protocol):
+    """Leaves out what single text encoders say."""
+
+    @property
+    def rates(self) -> tuple[float, ...]:
+        """How often that happens to each of n encoders, from 0 to 1."""
+        ...
+
+    def __call__(self, text: TextEmbedding, chances: Tensor) -> TextEmbedding:
+        """Return the text without the encoders whose ``chances`` (B, n) in [0, 1) are below their rate."""
+        ...
+
+
 class Family(Protocol):
     """An opened base model; its parts are loaded and unloaded one by one as phases come and go.
 
     ``text_encoders`` are the components beside the denoiser that can learn; ``notes`` are sentences for the
-    user about how its files and the settings go together.
+    user about how its files and the settings go together. ``largest_side`` is the longest side of a picture
+    in pixels that its table of positions reaches, None without such a table. ``drop_encoders`` leaves out of
+    the text of a step what single encoders say, None where nothing is left out.
     """
 
     name: str
@@ -96,6 +111,8 @@ class Family(Protocol):
     process: NoiseProcess
     latent_factor: int
     latent_channels: int
+    largest_side: int | None
+    drop_encoders: DropEncoders | None
     weights_file: Path | None
     tokenizer: Any
 

@@ -36,6 +36,8 @@ class Flux:
 
     name = "Flux"
     text_encoders = ("text_encoder",)
+    largest_side = None
+    drop_encoders = None
 
     def __init__(self, config: Any) -> None:
         self._layout: Layout = read_layout(config)
@@ -77,20 +79,15 @@ class Flux:
 
     def load_text_encoder(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load CLIP-L and T5 with their tokenizers, frozen."""
-        from transformers import CLIPTextModel, T5EncoderModel
-
         self.tokenizer, self.tokenizer_2 = (place.load() for place in self._layout.tokenizers)
-        self.text_encoder = self._layout.clip_l.load(CLIPTextModel, device=device, dtype=dtype)
-        self.text_encoder_2 = self._layout.t5.load(T5EncoderModel, device=device, dtype=dtype)
+        self.text_encoder = self._layout.clip_l.load(device=device, dtype=dtype)
+        self.text_encoder_2 = self._layout.t5.load(device=device, dtype=dtype)
         t5_text.keep_range(loaded(self.text_encoder_2, "text_encoder_2"))
 
     def load_denoiser(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load the transformer, frozen; with `blocks_to_swap`, some blocks of it into main memory."""
-        from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
-
         self.transformer = block_swap.load(
             self._layout.transformer,
-            FluxTransformer2DModel,
             device,
             dtype,
             stored_as=self._base_weights,

@@ -9,9 +9,16 @@ from lora_widgets.config.misplaced import BASE_MODEL
 from lora_widgets.errors import ModelError
 from lora_widgets.families import native_names
 from lora_widgets.families.flux_transformer import PATCH
-from lora_widgets.families.own_files import OwnFile, part_inside, part_of_setting, refuse_scaled
+from lora_widgets.families.own_files import (
+    OwnFile,
+    part_inside,
+    part_of_folder,
+    part_of_setting,
+    refuse_scaled,
+)
+from lora_widgets.families.part_classes import AUTOENCODER, CLIP, FLUX_TRANSFORMER, T5
 from lora_widgets.families.part_configs import read_configs
-from lora_widgets.families.parts import FilePart, FolderPart, PartPlace
+from lora_widgets.families.parts import FilePart, PartLayout, PartPlace, check_parts, names_of_parts
 from lora_widgets.families.pipelines import refuse_other_families
 from lora_widgets.families.tokenizer_files import (
     TokenizerPlace,
@@ -20,23 +27,22 @@ from lora_widgets.families.tokenizer_files import (
     tokenizers_from_hub,
 )
 from lora_widgets.families.weight_file import WeightFile, find_weight_file
-from lora_widgets.families.weights import Source, locate_model
+from lora_widgets.families.weights import locate_model
 
-LAYOUT = (
-    "model_index.json and the folders transformer, vae, text_encoder, text_encoder_2, tokenizer and "
-    "tokenizer_2"
+_WHOLE = (
+    "Flux model in diffusers layout. Set it to the folder that holds model_index.json and the folders "
+    "transformer, vae, text_encoder, text_encoder_2, tokenizer and tokenizer_2"
 )
-_TRANSFORMER = "transformer"
-_IN_FILE = {
-    "vae": OwnFile("vae_path", "VAE", "vae.", native_names.vae),
+_TRANSFORMER = PartLayout("transformer", FLUX_TRANSFORMER, "", native_names.flux_transformer)
+_OWN_FILES = {
+    "vae": OwnFile("vae_path", PartLayout("VAE", AUTOENCODER, "vae.", native_names.vae)),
     "text_encoder": OwnFile(
         "clip_l_path",
-        "text encoder CLIP-L",
-        "text_encoders.clip_l.transformer.",
-        native_names.clip_l,
+        PartLayout("text encoder CLIP-L", CLIP, "text_encoders.clip_l.transformer.", native_names.clip_l),
     ),
     "text_encoder_2": OwnFile(
-        "t5xxl_path", "text encoder T5-XXL", "text_encoders.t5xxl.transformer.", native_names.t5
+        "t5xxl_path",
+        PartLayout("text encoder T5-XXL", T5, "text_encoders.t5xxl.transformer.", native_names.t5),
     ),
 }
 
@@ -68,10 +74,7 @@ class Layout:
 
     def file_names(self) -> dict[str, str]:
         """Return the metadata that names the model, and its autoencoder if it is another one."""
-        names = {"ss_sd_model_name": Path(self.transformer.place).name}
-        if not self.has_own_vae:
-            names["ss_vae_name"] = Path(self.vae.place).name
-        return names
+        return names_of_parts(self.transformer, other_vae=None if self.has_own_vae else self.vae)
 
 
 def read_layout(config: Any) -> Layout:
@@ -83,18 +86,19 @@ def read_layout(config: Any) -> Layout:
     file = find_weight_file(BASE_MODEL, str(config.pretrained_model_name_or_path))
     layout = _in_folder(config) if file is None else _in_file(file, config)
     _check_channels(layout)
+    check_parts(layout.parts)
     return layout
 
 
 def _in_folder(config: Any) -> Layout:
     model = locate_model(BASE_MODEL, str(config.pretrained_model_name_or_path))
     refuse_other_families(model, wanted=config.model_type)
-    transformer = _folder_part(model, _TRANSFORMER)
+    transformer = part_of_folder(model, "transformer", FLUX_TRANSFORMER, whole=_WHOLE)
     configs = read_configs("flux", None)
     parts = {
-        part: _chosen(config, part, model.read_json(f"{part}/config.json") or configs[part])
-        or _folder_part(model, part)
-        for part in _IN_FILE
+        part: part_of_setting(own, config, model.read_json(f"{part}/config.json") or configs[part])
+        or part_of_folder(model, part, own.layout.kind, whole=_WHOLE, setting=own.setting)
+        for part, own in _OWN_FILES.items()
     }
     (clip,) = tokenizers_beside(model, config.tokenizer_path, count=1)
     return Layout(
@@ -112,14 +116,15 @@ def _in_file(file: WeightFile, config: Any) -> Layout:
     file.refuse_misplaced(config.model_type)
     refuse_scaled(file)
     configs = read_configs("flux", config.model_config_path)
-    transformer = configs[_TRANSFORMER] | {"guidance_embeds": file.kind.name == "Flux dev"}
+    transformer = configs["transformer"] | {"guidance_embeds": file.kind.name == "Flux dev"}
     _check_sizes(file, transformer)
     parts = {
-        part: _chosen(config, part, configs[part]) or _inside(file, part, configs[part]) for part in _IN_FILE
+        part: part_of_setting(own, config, configs[part]) or _inside(file, own, configs[part])
+        for part, own in _OWN_FILES.items()
     }
     (clip,) = tokenizers_from_hub(config.tokenizer_path, count=1)
     return Layout(
-        transformer=FilePart(file, "transformer", transformer, native_names.flux_transformer),
+        transformer=FilePart(file, _TRANSFORMER, transformer),
         vae=parts["vae"],
         clip_l=parts["text_encoder"],
         t5=parts["text_encoder_2"],
@@ -129,37 +134,13 @@ def _in_file(file: WeightFile, config: Any) -> Layout:
     )
 
 
-def _folder_part(model: Source, name: str) -> FolderPart:
-    config = model.read_json(f"{name}/config.json")
-    if config is None:
-        own = f", or set `{_IN_FILE[name].setting}` to a file with this part" if name in _IN_FILE else ""
-        raise ModelError(
-            f"`{model.setting}` is {model.place!r}, which has no {name}/config.json, so it is no complete "
-            f"Flux model in diffusers layout. Set it to the folder that holds {LAYOUT}{own}."
-        )
-    return FolderPart(model, name, config)
-
-
-def _chosen(config: Any, part: str, model_config: Mapping[str, Any]) -> PartPlace | None:
-    """Return the part that a setting of its own names, None without."""
-    chosen = {
-        "vae": config.vae_path,
-        "text_encoder": config.clip_l_path,
-        "text_encoder_2": config.t5xxl_path,
-    }
-    return part_of_setting(
-        _IN_FILE[part], chosen[part], model_type=config.model_type, model_config=model_config
-    )
-
-
-def _inside(file: WeightFile, part: str, config: Mapping[str, Any]) -> FilePart:
+def _inside(file: WeightFile, own: OwnFile, config: Mapping[str, Any]) -> FilePart:
     """Return a part that is in the file of the base model too; most hold the transformer alone."""
-    inside = _IN_FILE[part]
-    if found := part_inside(file, inside, config):
+    if found := part_inside(file, own, config):
         return found
     raise ModelError(
-        f"`{BASE_MODEL}` is {str(file.path)!r}, which holds no {inside.words}, like most single files of "
-        f"Flux. Set `{inside.setting}` to a file with it."
+        f"`{BASE_MODEL}` is {str(file.path)!r}, which holds no {own.layout.words}, like most single files of "
+        f"Flux. Set `{own.setting}` to a file with it."
     )
 
 

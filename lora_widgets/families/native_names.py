@@ -54,7 +54,7 @@ def vae(shapes: Shapes, config: Mapping[str, Any]) -> Names:
         {},
     )
     if any(name.startswith("encoder.down_blocks.") for name in found):
-        return {_with_new_attention(name): piece for name, piece in found.items()}
+        return {present_name(name): piece for name, piece in found.items()}
     return convert_ldm_vae_checkpoint(found, config)
 
 
@@ -64,15 +64,12 @@ def clip_l(shapes: Shapes, _config: Mapping[str, Any]) -> Names:
     They are without the level "text_model", which transformers 5 dropped.
     """
     found = _first_below(shapes, _CLIP_L_PREFIXES)
-    return {name.removeprefix("text_model."): piece for name, piece in found.items()}
+    return {present_name(name): piece for name, piece in found.items()}
 
 
 def t5(shapes: Shapes, _config: Mapping[str, Any]) -> Names:
-    """Return the places of T5's encoder, in its own file or a base model's; its embedding has two names."""
-    found = _first_below(shapes, _T5_PREFIXES)
-    names = "shared.weight", "encoder.embed_tokens.weight"
-    embeddings = [found[name] for name in names if name in found]
-    return {**found, **{name: piece for piece in embeddings[:1] for name in names}}
+    """Return the places of T5's encoder, in its own file or a base model's."""
+    return _first_below(shapes, _T5_PREFIXES)
 
 
 def flux_transformer(shapes: Shapes, _config: Mapping[str, Any]) -> Names:
@@ -91,13 +88,13 @@ def clip_g(shapes: Shapes, config: Mapping[str, Any]) -> Names:
 
     found = pieces_below(shapes, _CLIP_G_PREFIX, keep=True)
     names = convert_open_clip_checkpoint(_OfConfig(config), found, prefix=_CLIP_G_PREFIX)
-    return {name.removeprefix("text_model."): piece for name, piece in names.items()}
+    return {present_name(name): piece for name, piece in names.items()}
 
 
 def clip_g_of_sd3(shapes: Shapes, _config: Mapping[str, Any]) -> Names:
     """Return the places of CLIP-G in the layout of transformers, in its own file or one of SD3."""
     found = _first_below(shapes, _CLIP_G_PREFIXES)
-    return {name.removeprefix("text_model."): piece for name, piece in found.items()}
+    return {present_name(name): piece for name, piece in found.items()}
 
 
 def sd3_transformer(shapes: Shapes, _config: Mapping[str, Any]) -> Names:
@@ -105,6 +102,22 @@ def sd3_transformer(shapes: Shapes, _config: Mapping[str, Any]) -> Names:
     from diffusers.loaders.single_file_utils import convert_sd3_transformer_checkpoint_to_diffusers
 
     return convert_sd3_transformer_checkpoint_to_diffusers(_first_below(shapes, _DENOISER_PREFIXES))
+
+
+def of_folder(shapes: Shapes) -> Names:
+    """Return the places of a part in a folder of its own, whose names are the classes' own or older ones."""
+    return {present_name(name): Piece(name, tuple(shape)) for name, shape in shapes.items()}
+
+
+def present_name(name: str) -> str:
+    """Return the present name of a tensor in the classes of diffusers and transformers.
+
+    transformers 5 dropped the level "text_model" that its version 4 writes; attention had other names in the
+    first versions of diffusers.
+    """
+    for old, new in _OLD_ATTENTION.items():
+        name = name.replace(old, new)
+    return name.removeprefix("text_model.")
 
 
 def pieces_below(
@@ -141,10 +154,3 @@ class _OfConfig(nn.Module):
 
         super().__init__()
         self.config = SimpleNamespace(**config)
-
-
-def _with_new_attention(name: str) -> str:
-    """Return the present name of an attention weight; the first versions of diffusers had other ones."""
-    for old, new in _OLD_ATTENTION.items():
-        name = name.replace(old, new)
-    return name

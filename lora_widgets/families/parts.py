@@ -1,30 +1,32 @@
 """One part of a base model - UNet, autoencoder, text encoder - and loading it from where it is."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
+from functools import partial
+from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from lora_widgets.catalog.weight_files import Shapes
 from lora_widgets.errors import ModelError
-from lora_widgets.families.in_memory import give_back_pages
+from lora_widgets.families import native_names
+from lora_widgets.families.filling import complete, fill, store
 from lora_widgets.families.native_names import Names, Rename
-from lora_widgets.families.stored_linear import DENSE, StoredLinear, is_stored
+from lora_widgets.families.part_classes import PartClass
+from lora_widgets.families.part_fit import cannot_be_renamed, fit_of
+from lora_widgets.families.stored_linear import DENSE
 from lora_widgets.families.weight_file import WeightFile, find_weight_file
 from lora_widgets.families.weights import (
     Source,
+    does_not_fit,
     downloading,
+    first_of,
     load_part,
     refuse_missing_weights,
     safetensors_of,
 )
-
-_GIVE_BACK_EVERY = 32 * 2**20
-"""Bytes; with 128 MiB, an autoencoder of 167 MB took 239 MB while it was read into another format."""
 
 
 class PartPlace(Protocol):
@@ -40,20 +42,29 @@ class PartPlace(Protocol):
         """The file, folder or hub name, for messages and metadata."""
         ...
 
-    def download(self) -> Iterator[tuple[int, int]]:
-        """Fetch the weights if they are not on this machine, and yield (done, total) in MiB.
+    def check(self) -> None:
+        """Look whether the files on this machine hold what the class asks for, by names and sizes.
 
         Raises:
-            ModelError: they cannot be fetched, or what is here is incomplete: told before anything is loaded.
+            ModelError: they are missing, incomplete, or do not fit; told before anything is loaded.
         """
         ...
 
-    def load(
-        self, kind: type[Any], *, device: torch.device | str, dtype: torch.dtype, stored_as: str = DENSE
-    ) -> Any:
-        """Return a frozen ``kind`` in eval mode on ``device``; raises ModelError if it cannot be loaded.
+    def download(self) -> Iterator[tuple[int, int]]:
+        """Fetch the weights if they are not on this machine, and yield (done, total) in MiB; then check them.
+
+        Raises:
+            ModelError: they cannot be fetched, or do not fit.
+        """
+        ...
+
+    def load(self, *, device: torch.device | str, dtype: torch.dtype, stored_as: str = DENSE) -> Any:
+        """Return the part, frozen and in eval mode on ``device``.
 
         ``stored_as`` (`BASE_WEIGHTS`) says how the weights of its large linear layers are kept.
+
+        Raises:
+            ModelError: it cannot be loaded.
         """
         ...
 
@@ -64,6 +75,7 @@ class FolderPart:
 
     source: Source
     subfolder: str
+    kind: PartClass
     config: Mapping[str, Any]
 
     @property
@@ -71,44 +83,65 @@ class FolderPart:
         """The folder or hub name of the model."""
         return self.source.place
 
-    def download(self) -> Iterator[tuple[int, int]]:
-        """Fetch the weights of a hub name, and yield (done, total) in MiB; of a folder look at their headers.
+    def check(self) -> None:
+        """Compare the headers of the files in a folder with the class; nothing is known of a hub name yet.
 
         Raises:
-            ModelError: they cannot be fetched, are missing, or were not copied whole.
+            ModelError: files are missing, were not copied whole, or do not fit the configuration.
         """
-        yield from downloading(self.source, self.subfolder)
         if self.source.is_folder:
             refuse_missing_weights(self.source, self.subfolder)
-            self._files()
+            self._refuse_unfit()
 
-    def load(
-        self, kind: type[Any], *, device: torch.device | str, dtype: torch.dtype, stored_as: str = DENSE
-    ) -> Any:
-        """Return a frozen ``kind`` in eval mode on ``device``.
+    def download(self) -> Iterator[tuple[int, int]]:
+        """Fetch the weights of a hub name, and yield (done, total) in MiB; compare what came with the class.
 
-        Filled tensor by tensor where the files name tensors as the class does. Older names, and formats other
+        Raises:
+            ModelError: they cannot be fetched, or do not fit the configuration.
+        """
+        if not self.source.is_folder:
+            yield from downloading(self.source, self.subfolder)
+            self._refuse_unfit()
+
+    def load(self, *, device: torch.device | str, dtype: torch.dtype, stored_as: str = DENSE) -> Any:
+        """Return the part, frozen and in eval mode on ``device``.
+
+        Filled tensor by tensor where the files name tensors as the class does. Other names, and formats other
         than safetensors, are left to the library, which has more in memory meanwhile.
 
         Raises:
             ModelError: the weights are missing, damaged, or cannot be fetched.
         """
-        model, files = empty_model(kind, self.config), self._files()
-        if names := _same_names(
-            model, {name: shape for file in files for name, shape in file.shapes.items()}
-        ):
-            for file in files:
-                for name, tensor in _with_room(file.read(names.keys() & file.shapes.keys())):
-                    _put(model, names[name], tensor, device=device, dtype=dtype)
-                    _store(model, names[name], stored_as)
-            return _complete(model, device)
-        called = "dtype" if _is_of_transformers(kind) else "torch_dtype"
+        model, files = self.kind.empty(self.config), self._files()
+        fit = fit_of(model, native_names.of_folder(_shapes(files)))
+        if not fit.wrong:
+            fill(model, files, fit.places, device=device, dtype=dtype, stored_as=stored_as)
+            return complete(model, device)
+        called = "dtype" if self.kind.is_of_transformers else "torch_dtype"
         model = load_part(
-            kind.from_pretrained, self.source, subfolder=self.subfolder, device=device, **{called: dtype}
+            self.kind.imported.from_pretrained,
+            self.source,
+            subfolder=self.subfolder,
+            device=device,
+            **{called: dtype},
         )
         for name, _ in list(model.named_parameters()):
-            _store(model, name, stored_as)
+            store(model, name, stored_as)
         return model
+
+    def _refuse_unfit(self) -> None:
+        """Make sure that the files fit, as far as their headers tell: of other formats nothing is known.
+
+        Quantised weights have sizes of their own, which the library understands.
+        """
+        files = self._files()
+        if not files or "quantization_config" in self.config:
+            return
+        unfit = partial(does_not_fit, self.source, self.subfolder)
+        found = native_names.of_folder(_shapes(files))
+        wrong = cannot_be_renamed(fit_of(_built(self.kind, self.config, otherwise=unfit), found), found)
+        if wrong:
+            raise unfit(wrong)
 
     def _files(self) -> list[WeightFile]:
         """Open the files with the weights; none where they are in another format.
@@ -121,69 +154,71 @@ class FolderPart:
             opened = [find_weight_file(self.source.setting, str(path)) for path in found]
         except ModelError as error:
             raise ModelError(
-                f"The {self.subfolder} of the model in `{self.source.setting}` cannot be loaded. {error}"
+                f"The {self.subfolder or 'autoencoder'} of the model in `{self.source.setting}` cannot be "
+                f"loaded. {error}"
             ) from error
         return [file for file in opened if file is not None]
 
 
 @dataclass(frozen=True)
+class PartLayout:
+    """How a part is in single files: its words, its class, where its names begin in a base model's.
+
+    ``rename`` translates its names to those of the class.
+    """
+
+    words: str
+    kind: PartClass
+    start: str
+    rename: Rename
+
+
+@dataclass(frozen=True)
 class FilePart:
-    """A part that is in a single file, alone or among others; ``rename`` knows its names there."""
+    """A part that is in a single file, alone or among others; its ``layout`` knows its names there."""
 
     file: WeightFile
-    part: str
+    layout: PartLayout
     config: Mapping[str, Any]
-    rename: Rename
 
     @property
     def place(self) -> str:
         """The file."""
         return str(self.file.path)
 
+    def check(self) -> None:
+        """Compare the header of the file with the class.
+
+        Raises:
+            ModelError: tensors are missing or of other sizes.
+        """
+        self._places(_built(self.layout.kind, self.config, otherwise=self._unfit))
+
     def download(self) -> Iterator[tuple[int, int]]:
         """Yield nothing: the file is here."""
         return iter(())
 
-    def load(
-        self, kind: type[Any], *, device: torch.device | str, dtype: torch.dtype, stored_as: str = DENSE
-    ) -> Any:
-        """Return a frozen ``kind`` in eval mode on ``device``, filled tensor by tensor.
+    def load(self, *, device: torch.device | str, dtype: torch.dtype, stored_as: str = DENSE) -> Any:
+        """Return the part, frozen and in eval mode on ``device``, filled tensor by tensor.
 
         Beside the model itself only the tensor in hand is in memory.
 
         Raises:
             ModelError: tensors are missing or of other sizes, or the file cannot be read.
         """
-        model = empty_model(kind, self.config)
+        model = self.layout.kind.empty(self.config)
         places = self._places(model)
-        inside: dict[str, list[str]] = {}
-        for name, piece in places.items():
-            inside.setdefault(piece.name, []).append(name)
-        for source, tensor in _with_room(self.file.read(inside)):
-            for name in inside[source]:
-                _put(model, name, places[name].cut(tensor), device=device, dtype=dtype)
-                _store(model, name, stored_as)
-        return _complete(model, device)
+        fill(model, [self.file], places, device=device, dtype=dtype, stored_as=stored_as)
+        return complete(model, device)
 
-    def _places(self, model: nn.Module) -> Names:
-        """Return for each tensor of the model its place in the file; all must be there and fit."""
-        renamed, places, wrong = self._renamed(), {}, []
-        for name, tensor in model.state_dict().items():
-            piece = renamed.get(name) or renamed.get(name.removeprefix("text_model."))
-            if piece is None:
-                wrong.append(f"{name} is missing")
-            elif not _fits(piece.shape, tuple(tensor.shape)):
-                sizes = " x ".join(map(str, piece.shape))
-                wrong.append(f"{piece.name} is {sizes}, not {' x '.join(map(str, tensor.shape))}")
-            else:
-                places[name] = piece
-        if wrong:
-            raise _unfit(self, wrong)
-        return places
+    def names(self) -> Names:
+        """Return the places of its tensors in the file, by the names of its class.
 
-    def _renamed(self) -> Names:
+        Raises:
+            ModelError: the file has another layout.
+        """
         try:
-            return self.rename(self.file.shapes, self.config)
+            return self.layout.rename(self.file.shapes, self.config)
         except (
             KeyError,
             IndexError,
@@ -191,106 +226,49 @@ class FilePart:
             RuntimeError,
         ) as error:  # conversions check nothing
             what = f"its layout is not that of its family ({type(error).__name__}: {error})"
-            raise _unfit(self, [what]) from error
+            raise self._unfit([what]) from error
+
+    def _places(self, model: nn.Module) -> Names:
+        """Return for each tensor of the model its place in the file; all must be there and fit."""
+        fit = fit_of(model, self.names())
+        if fit.wrong:
+            raise self._unfit(fit.wrong)
+        return fit.places
+
+    def _unfit(self, wrong: Sequence[str]) -> ModelError:
+        return ModelError(
+            f"The {self.layout.words} in `{self.file.setting}` ({self.place}) does not fit its "
+            f"configuration: {first_of(wrong)}. If the file is complete, it is an unusual model: set "
+            "`model_config_path` to the folder or JSON file with its configuration."
+        )
 
 
-def empty_model(kind: type[Any], config: Mapping[str, Any]) -> nn.Module:
-    """Return a ``kind`` whose parameters have shapes and no memory; what it computes itself is there."""
-    from accelerate import init_empty_weights
-
-    with init_empty_weights(include_buffers=False), _quiet_config():
-        if _is_of_transformers(kind):
-            return kind(kind.config_class.from_dict(dict(config)))
-        return kind.from_config(dict(config))
+def names_of_parts(denoiser: PartPlace, *, other_vae: PartPlace | None) -> dict[str, str]:
+    """Return the metadata that names a model, and its autoencoder if it is another one."""
+    names = {"ss_sd_model_name": Path(denoiser.place).name}
+    return names if other_vae is None else names | {"ss_vae_name": Path(other_vae.place).name}
 
 
-def _with_room(tensors: Iterator[tuple[str, Tensor]]) -> Iterator[tuple[str, Tensor]]:
-    """Pass tensors on, and give back now and then what their first forms took: it does not fit the next."""
-    taken = 0
-    for name, tensor in tensors:
-        yield name, tensor
-        taken += tensor.nbytes
-        if taken >= _GIVE_BACK_EVERY:
-            give_back_pages()
-            taken = 0
+def check_parts(parts: Iterable[PartPlace]) -> None:
+    """Look whether the files on this machine hold what each part asks for.
 
-
-def _complete(model: nn.Module, device: torch.device | str) -> nn.Module:
-    """Move the buffers that a model computes itself, which no file holds, and freeze it."""
-    give_back_pages()
-    for name, buffer in list(model.named_buffers()):
-        if buffer.device != torch.device(device):
-            _put(model, name, buffer, device=device, dtype=buffer.dtype)
-    if _is_of_transformers(type(model)):  # of two names for one tensor each got its own
-        model.tie_weights()  # pyright: ignore[reportCallIssue]
-    return model.requires_grad_(requires_grad=False).eval()
-
-
-def _same_names(model: nn.Module, shapes: Shapes) -> dict[str, str]:
-    """Return the model's name of each tensor in its files; empty where one is missing or of another size.
-
-    transformers 5 dropped the level "text_model" that its version 4 writes.
+    Raises:
+        ModelError: those of one do not.
     """
-    known = {name.removeprefix("text_model."): name for name in shapes}
-    found: dict[str, str] = {}
-    for name, tensor in model.state_dict().items():
-        source = known.get(name.removeprefix("text_model."))
-        if source is None or shapes[source] != tuple(tensor.shape):
-            return {}
-        found[source] = name
-    return found
+    for part in parts:
+        part.check()
 
 
-@contextmanager
-def _quiet_config() -> Iterator[None]:
-    """Let no library comment on configurations, which name options of all versions."""
-    from diffusers.utils import logging
-
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
+def _built(
+    kind: PartClass, config: Mapping[str, Any], *, otherwise: Callable[[Sequence[str]], ModelError]
+) -> nn.Module:
+    """Return a model without memory; ``otherwise`` makes the error about a configuration that gives none."""
     try:
-        yield
-    finally:
-        logging.set_verbosity(before)
+        return kind.without_memory(config)
+    except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RuntimeError) as error:
+        # The classes check little of what they are given.
+        raise otherwise([f"no {kind.name} can be built of it ({error})"]) from error
 
 
-def _put(
-    model: nn.Module, name: str, tensor: Tensor, *, device: torch.device | str, dtype: torch.dtype
-) -> None:
-    path, _, leaf = name.rpartition(".")
-    owner = model.get_submodule(path)
-    old = getattr(owner, leaf)
-    kept = dtype if old.is_floating_point() else old.dtype
-    value = tensor.reshape(old.shape).to(device, kept).contiguous()
-    setattr(owner, leaf, nn.Parameter(value, requires_grad=False) if isinstance(old, nn.Parameter) else value)
-
-
-def _store(model: nn.Module, name: str, how: str) -> None:
-    """Keep the weight of a linear layer in fewer bits once the layer is complete."""
-    path, _, _ = name.rpartition(".")
-    layer = model.get_submodule(path)
-    if not is_stored(path, layer, how=how) or any(tensor.is_meta for tensor in layer.parameters()):
-        return
-    parent, _, leaf = path.rpartition(".")
-    stored = StoredLinear(layer.weight, layer.bias, how=how)  # pyright: ignore[reportArgumentType]
-    setattr(model.get_submodule(parent), leaf, stored)
-
-
-def _fits(found: tuple[int, ...], wanted: tuple[int, ...]) -> bool:
-    """Tell whether two shapes are one but for sizes of 1 at the end: 1 x 1 convolutions and linear layers."""
-    while len(found) > len(wanted) and found[-1] == 1:
-        found = found[:-1]
-    return found == wanted and prod(found) == prod(wanted)
-
-
-def _unfit(part: FilePart, wrong: list[str]) -> ModelError:
-    more = f", and {len(wrong) - 1} more" if len(wrong) > 1 else ""
-    return ModelError(
-        f"The {part.part} in `{part.file.setting}` ({part.file.path}) does not fit its configuration: "
-        f"{wrong[0]}{more}. If the file is complete, it is an unusual model: set `model_config_path` to the "
-        "folder or JSON file with its configuration."
-    )
-
-
-def _is_of_transformers(kind: type[Any]) -> bool:
-    return kind.__module__.startswith("transformers.")
+def _shapes(files: Iterable[WeightFile]) -> Shapes:
+    return {name: shape for file in files for name, shape in file.shapes.items()}

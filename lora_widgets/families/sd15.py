@@ -29,6 +29,8 @@ class SD15:
 
     name = "SD1.5"
     text_encoders = ("text_encoder",)
+    largest_side = None
+    drop_encoders = None
 
     def __init__(self, config: Any) -> None:
         self._layout: Layout = read_layout(config)
@@ -61,10 +63,8 @@ class SD15:
 
     def load_text_encoder(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load the CLIP text encoder and its tokenizer, frozen."""
-        from transformers import CLIPTextModel
-
         (encoder,), (tokenizer,) = self._layout.text_encoders, self._layout.tokenizers
-        self.text_encoder = encoder.load(CLIPTextModel, device=device, dtype=dtype)
+        self.text_encoder = encoder.load(device=device, dtype=dtype)
         self.tokenizer = tokenizer.load()
 
     def load_denoiser(self, device: torch.device | str, dtype: torch.dtype) -> None:

@@ -16,6 +16,7 @@ from lora_widgets.families.flow_schedule import sd3_process
 from lora_widgets.families.in_memory import free_memory, loaded
 from lora_widgets.families.sd3_layout import Layout, read_layout
 from lora_widgets.families.sd3_names import sd3_root
+from lora_widgets.families.sd3_text import CLIP_TOKENS, encoder_dropout
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
 T5_TOKENS = 256
 """How many tokens of T5 the models were trained with."""
-_TOKENS_WITHOUT_T5 = TOKENS_PER_WINDOW + 2
 
 
 class SD3:
@@ -47,11 +47,14 @@ class SD3:
         self._blocks_to_swap: int = config.blocks_to_swap
         self._t5_tokens: int = config.t5xxl_max_token_length or T5_TOKENS
         self._t5_is_masked = bool(config.apply_t5_attn_mask)
+        self._clips_are_masked = bool(config.apply_lg_attn_mask)
+        self.drop_encoders = encoder_dropout(config, self._layout)
         self.process = sd3_process(config, shift=self._layout.scheduler_config.get("shift", 3.0))
-        self.notes = _notes(self._layout, t5_tokens=self._t5_tokens)
+        self.notes = _notes(self._layout, config, t5_tokens=self._t5_tokens)
         vae = self._layout.vae.config
         self.latent_channels: int = vae.get("latent_channels", 16)
         self.latent_factor: int = 2 ** (len(vae["block_out_channels"]) - 1)
+        self.largest_side: int | None = self._layout.latents_along * self.latent_factor
         self._latent_scale: float = vae.get("scaling_factor", 1.5305)
         self._latent_shift: float = vae.get("shift_factor") or 0.0
         self.vae: AutoencoderKL | None = None
@@ -75,25 +78,20 @@ class SD3:
 
     def load_text_encoder(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load both CLIP text encoders, T5 if the model has it, and their tokenizers, frozen."""
-        from transformers import CLIPTextModelWithProjection, T5EncoderModel
-
         layout = self._layout
         self.text_encoder, self.text_encoder_2 = (
-            place.load(CLIPTextModelWithProjection, device=device, dtype=dtype) for place in layout.clips
+            place.load(device=device, dtype=dtype) for place in layout.clips
         )
         self.tokenizer, self.tokenizer_2 = (place.load() for place in layout.tokenizers)
         if layout.t5 is not None and layout.t5_tokenizer is not None:
             self.tokenizer_3 = layout.t5_tokenizer.load()
-            self.text_encoder_3 = layout.t5.load(T5EncoderModel, device=device, dtype=dtype)
+            self.text_encoder_3 = layout.t5.load(device=device, dtype=dtype)
             t5_text.keep_range(loaded(self.text_encoder_3, "text_encoder_3"))
 
     def load_denoiser(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load the transformer, frozen; with `blocks_to_swap`, some blocks of it into main memory."""
-        from diffusers.models.transformers.transformer_sd3 import SD3Transformer2DModel
-
         self.transformer = block_swap.load(
             self._layout.transformer,
-            SD3Transformer2DModel,
             device,
             dtype,
             stored_as=self._base_weights,
@@ -126,6 +124,7 @@ class SD3:
                 tokenizer.pad_token_id,
                 self._t5_tokens,
                 self._t5_is_masked,
+                *(("clips masked",) if self._clips_are_masked else ()),
             )
             for encoder, tokenizer in readers
             if encoder is not None
@@ -165,12 +164,14 @@ class SD3:
         for encoder, tokenizer in self._clips():
             ids = clip_text.tokenize(tokenizer, captions, max_tokens=TOKENS_PER_WINDOW)
             hidden, text = clip_text.encode_before_last(encoder, ids)
+            if self._clips_are_masked:
+                hidden = clip_text.without_padding(hidden, ids, end=tokenizer.eos_token_id)
             assert text is not None  # both have a projection
             states.append(hidden)
             pooled.append(text)
         clips, t5 = torch.cat(states, dim=-1), self._t5_states(captions)
         if t5 is None:
-            t5 = clips.new_zeros(len(captions), _TOKENS_WITHOUT_T5, self._width)
+            t5 = clips.new_zeros(len(captions), CLIP_TOKENS, self._width)
         clips = functional.pad(clips, (0, self._width - clips.shape[-1]))
         return TextEmbedding(torch.cat([clips, t5.to(clips)], dim=1), torch.cat(pooled, dim=-1))
 
@@ -217,6 +218,8 @@ class SD3:
         return {
             "ss_base_model_version": f"sd3-{self._layout.variant}",
             "ss_v2": "False",
+            "ss_apply_lg_attn_mask": str(self._clips_are_masked),
+            "ss_apply_t5_attn_mask": str(self._t5_is_masked),
             "ss_clip_skip": "None",  # not that of the settings, which SD1.5 alone reads
             "ss_apply_lg_attn_mask": "False",
             "ss_apply_t5_attn_mask": str(self._t5_is_masked),
@@ -253,12 +256,13 @@ class SD3:
         return states * mask.to(states)[:, :, None]  # the transformer itself takes no mask
 
 
-def _notes(layout: Layout, *, t5_tokens: int) -> tuple[str, ...]:
+def _notes(layout: Layout, config: Any, *, t5_tokens: int) -> tuple[str, ...]:
     """Say what the model lacks, and where the settings ask for what it was not trained with."""
     if layout.t5 is None:
         return (
             f"The base model in {layout.transformer.place} comes without T5, so captions are read by the two "
             "CLIPs alone. Set `t5xxl_path` to a file with T5-XXL to train with it.",
+            *(("`t5_dropout_rate` has no effect without T5.",) if config.t5_dropout_rate else ()),
         )
     if t5_tokens > T5_TOKENS:
         return (

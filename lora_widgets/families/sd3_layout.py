@@ -8,9 +8,16 @@ from typing import Any, Literal
 from lora_widgets.config.misplaced import BASE_MODEL
 from lora_widgets.errors import ModelError
 from lora_widgets.families import native_names
-from lora_widgets.families.own_files import OwnFile, part_inside, part_of_setting, refuse_scaled
+from lora_widgets.families.own_files import (
+    OwnFile,
+    part_inside,
+    part_of_folder,
+    part_of_setting,
+    refuse_scaled,
+)
+from lora_widgets.families.part_classes import AUTOENCODER, CLIP_WITH_PROJECTION, SD3_TRANSFORMER, T5
 from lora_widgets.families.part_configs import read_configs
-from lora_widgets.families.parts import FilePart, FolderPart, PartPlace
+from lora_widgets.families.parts import FilePart, PartLayout, PartPlace, check_parts, names_of_parts
 from lora_widgets.families.pipelines import refuse_other_families
 from lora_widgets.families.tokenizer_files import (
     TokenizerPlace,
@@ -21,22 +28,39 @@ from lora_widgets.families.tokenizer_files import (
 from lora_widgets.families.weight_file import WeightFile, find_weight_file
 from lora_widgets.families.weights import Source, locate_model
 
-LAYOUT = (
-    "model_index.json and the folders transformer, vae, text_encoder, text_encoder_2, tokenizer, "
-    "tokenizer_2 and scheduler, with text_encoder_3 and tokenizer_3 where T5 is used"
+_WHOLE = (
+    "SD3 model in diffusers layout. Set it to the folder that holds model_index.json and the folders "
+    "transformer, vae, text_encoder, text_encoder_2, tokenizer, tokenizer_2 and scheduler, with "
+    "text_encoder_3 and tokenizer_3 where T5 is used"
 )
 Variant = Literal["m", "5-medium", "5-large"]
 _CONFIGS = "sd3"
-_TRANSFORMER, _T5, _T5_TOKENIZER = "transformer", "text_encoder_3", "tokenizer_3"
+_T5, _T5_TOKENIZER = "text_encoder_3", "tokenizer_3"
+_TRANSFORMER = PartLayout("transformer", SD3_TRANSFORMER, "", native_names.sd3_transformer)
 _OWN_FILES = {
-    "vae": OwnFile("vae_path", "VAE", "first_stage_model.", native_names.vae),
+    "vae": OwnFile("vae_path", PartLayout("VAE", AUTOENCODER, "first_stage_model.", native_names.vae)),
     "text_encoder": OwnFile(
-        "clip_l_path", "text encoder CLIP-L", "text_encoders.clip_l.transformer.", native_names.clip_l
+        "clip_l_path",
+        PartLayout(
+            "text encoder CLIP-L",
+            CLIP_WITH_PROJECTION,
+            "text_encoders.clip_l.transformer.",
+            native_names.clip_l,
+        ),
     ),
     "text_encoder_2": OwnFile(
-        "clip_g_path", "text encoder CLIP-G", "text_encoders.clip_g.transformer.", native_names.clip_g_of_sd3
+        "clip_g_path",
+        PartLayout(
+            "text encoder CLIP-G",
+            CLIP_WITH_PROJECTION,
+            "text_encoders.clip_g.transformer.",
+            native_names.clip_g_of_sd3,
+        ),
     ),
-    _T5: OwnFile("t5xxl_path", "text encoder T5-XXL", "text_encoders.t5xxl.transformer.", native_names.t5),
+    _T5: OwnFile(
+        "t5xxl_path",
+        PartLayout("text encoder T5-XXL", T5, "text_encoders.t5xxl.transformer.", native_names.t5),
+    ),
 }
 
 
@@ -72,12 +96,15 @@ class Layout:
             return "m"
         return "5-medium" if config.get("dual_attention_layers") else "5-large"
 
+    @property
+    def latents_along(self) -> int:
+        """The latents along a side that the transformer's table of positions reaches."""
+        config = self.transformer.config
+        return config.get("pos_embed_max_size", 96) * config.get("patch_size", 2)
+
     def file_names(self) -> dict[str, str]:
         """Return the metadata that names the model, and its autoencoder if it is another one."""
-        names = {"ss_sd_model_name": Path(self.transformer.place).name}
-        if not self.has_own_vae:
-            names["ss_vae_name"] = Path(self.vae.place).name
-        return names
+        return names_of_parts(self.transformer, other_vae=None if self.has_own_vae else self.vae)
 
 
 def read_layout(config: Any) -> Layout:
@@ -91,20 +118,21 @@ def read_layout(config: Any) -> Layout:
     _check_channels(layout)
     for clip in layout.clips:
         _check_projection(clip)
+    check_parts(layout.parts)
     return layout
 
 
 def _in_folder(config: Any) -> Layout:
     model = locate_model(BASE_MODEL, str(config.pretrained_model_name_or_path))
     refuse_other_families(model, wanted=config.model_type)
-    index = model.read_json("model_index.json")
-    transformer = _folder_part(model, _TRANSFORMER, index=index)
+    transformer = part_of_folder(model, "transformer", SD3_TRANSFORMER, whole=_WHOLE)
     defaults, parts = read_configs(_CONFIGS, None), {}
-    for part in _OWN_FILES:
+    for part, own in _OWN_FILES.items():
         configured = model.read_json(f"{part}/config.json")
-        parts[part] = _chosen(config, part, configured or defaults[part])
+        parts[part] = part_of_setting(own, config, configured or defaults[part])
         if parts[part] is None and (configured is not None or part != _T5):
-            parts[part] = _folder_part(model, part, index=index)
+            kind = own.layout.kind
+            parts[part] = part_of_folder(model, part, kind, whole=_WHOLE, setting=own.setting)
     has_tokenizer = model.read_json(f"{_T5_TOKENIZER}/tokenizer_config.json") is not None
     return _layout(
         config,
@@ -121,19 +149,19 @@ def _in_file(file: WeightFile, config: Any) -> Layout:
     refuse_scaled(file)
     configs = read_configs(_CONFIGS, config.model_config_path)
     parts = {
-        part: _chosen(config, part, configs[part]) or part_inside(file, own, configs[part])
+        part: part_of_setting(own, config, configs[part]) or part_inside(file, own, configs[part])
         for part, own in _OWN_FILES.items()
     }
     for part, own in _OWN_FILES.items():
         if parts[part] is None and part != _T5:
             raise ModelError(
-                f"`{BASE_MODEL}` is {str(file.path)!r}, which holds no {own.words}. Set `{own.setting}` to a "
-                "file with it, or use a SD3 model that includes it."
+                f"`{BASE_MODEL}` is {str(file.path)!r}, which holds no {own.layout.words}. Set "
+                f"`{own.setting}` to a file with it, or use a SD3 model that includes it."
             )
-    transformer = _built_like(file, configs[_TRANSFORMER])
+    transformer = _built_like(file, configs["transformer"])
     return _layout(
         config,
-        FilePart(file, "transformer", transformer, native_names.sd3_transformer),
+        FilePart(file, _TRANSFORMER, transformer),
         parts,
         tokenizers=tokenizers_from_hub(config.tokenizer_path, count=2),
         t5_tokenizer_of=None,
@@ -166,31 +194,6 @@ def _layout(
         has_own_vae=not config.vae_path,
         weights_file=transformer.file.path if isinstance(transformer, FilePart) else None,
     )
-
-
-def _chosen(config: Any, part: str, model_config: Mapping[str, Any]) -> PartPlace | None:
-    """Return the part that a setting of its own names, None without."""
-    chosen = {
-        "vae": config.vae_path,
-        "text_encoder": config.clip_l_path,
-        "text_encoder_2": config.clip_g_path,
-        _T5: config.t5xxl_path,
-    }
-    return part_of_setting(
-        _OWN_FILES[part], chosen[part], model_type=config.model_type, model_config=model_config
-    )
-
-
-def _folder_part(model: Source, name: str, *, index: Mapping[str, Any] | None) -> FolderPart:
-    config = model.read_json(f"{name}/config.json")
-    if index is None or config is None:
-        missing = "model_index.json" if index is None else f"{name}/config.json"
-        own = f", or set `{_OWN_FILES[name].setting}` to a file with this part" if name in _OWN_FILES else ""
-        raise ModelError(
-            f"`{model.setting}` is {model.place!r}, which has no {missing}, so it is no complete SD3 model "
-            f"in diffusers layout. Set it to the folder that holds {LAYOUT}{own}."
-        )
-    return FolderPart(model, name, config)
 
 
 def _built_like(file: WeightFile, config: Mapping[str, Any]) -> dict[str, Any]:
@@ -235,11 +238,9 @@ def _check_channels(layout: Layout) -> None:
 
 def _check_projection(clip: PartPlace) -> None:
     """Make sure that a CLIP in a single file can pool its text, which that of Stable Diffusion 1 cannot."""
-    if not isinstance(clip, FilePart) or "text_projection.weight" in clip.rename(
-        clip.file.shapes, clip.config
-    ):
+    if not isinstance(clip, FilePart) or "text_projection.weight" in clip.names():
         return
     raise ModelError(
-        f"`{clip.file.setting}` is {clip.place!r}, whose {clip.part} has no projection of the pooled text "
-        "(text_projection.weight). SD3 needs it: use the file that was published with SD3."
+        f"`{clip.file.setting}` is {clip.place!r}, whose {clip.layout.words} has no projection of the pooled "
+        "text (text_projection.weight). SD3 needs it: use the file that was published with SD3."
     )

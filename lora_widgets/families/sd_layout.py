@@ -8,8 +8,16 @@ from typing import Any
 from lora_widgets.config.misplaced import BASE_MODEL
 from lora_widgets.errors import ModelError
 from lora_widgets.families import native_names
+from lora_widgets.families.part_classes import AUTOENCODER, CLIP, CLIP_WITH_PROJECTION, UNET
 from lora_widgets.families.part_configs import embedded_configs, read_configs
-from lora_widgets.families.parts import FilePart, FolderPart, PartPlace
+from lora_widgets.families.parts import (
+    FilePart,
+    FolderPart,
+    PartLayout,
+    PartPlace,
+    check_parts,
+    names_of_parts,
+)
 from lora_widgets.families.pipelines import refuse_other_families
 from lora_widgets.families.tokenizer_files import TokenizerPlace, tokenizers_beside, tokenizers_from_hub
 from lora_widgets.families.weight_file import WeightFile, find_weight_file
@@ -17,25 +25,16 @@ from lora_widgets.families.weights import LAYOUT, Source, locate_model, locate_v
 
 
 @dataclass(frozen=True)
-class _InFile:
-    """A part in a single file: how it is called, where its names begin, how they are translated."""
-
-    words: str
-    start: str
-    rename: native_names.Rename
-
-
-@dataclass(frozen=True)
 class _Model:
-    """What the models of a family have: the folder of configurations, text encoders, parts in one file."""
+    """What the models of a family have: the folder of configurations, text encoders, parts in files."""
 
     configs: str
     text_encoders: tuple[str, ...]
-    in_file: Mapping[str, _InFile]
+    layouts: Mapping[str, PartLayout]
 
 
-_UNET = _InFile("UNet", "model.diffusion_model.", native_names.ldm_unet)
-_VAE = _InFile("VAE", "first_stage_model.", native_names.vae)
+_UNET = PartLayout("UNet", UNET, "model.diffusion_model.", native_names.ldm_unet)
+_VAE = PartLayout("VAE", AUTOENCODER, "first_stage_model.", native_names.vae)
 _MODELS = {
     "SD1.5": _Model(
         "sd15",
@@ -43,7 +42,9 @@ _MODELS = {
         {
             "unet": _UNET,
             "vae": _VAE,
-            "text_encoder": _InFile("text encoder", "cond_stage_model.transformer.", native_names.clip_l),
+            "text_encoder": PartLayout(
+                "text encoder", CLIP, "cond_stage_model.transformer.", native_names.clip_l
+            ),
         },
     ),
     "SDXL": _Model(
@@ -52,11 +53,14 @@ _MODELS = {
         {
             "unet": _UNET,
             "vae": _VAE,
-            "text_encoder": _InFile(
-                "text encoder CLIP-L", "conditioner.embedders.0.transformer.", native_names.clip_l
+            "text_encoder": PartLayout(
+                "text encoder CLIP-L", CLIP, "conditioner.embedders.0.transformer.", native_names.clip_l
             ),
-            "text_encoder_2": _InFile(
-                "text encoder CLIP-G", "conditioner.embedders.1.model.", native_names.clip_g
+            "text_encoder_2": PartLayout(
+                "text encoder CLIP-G",
+                CLIP_WITH_PROJECTION,
+                "conditioner.embedders.1.model.",
+                native_names.clip_g,
             ),
         },
     ),
@@ -85,10 +89,7 @@ class Layout:
 
     def file_names(self) -> dict[str, str]:
         """Return the metadata that names the model, and its autoencoder if it is another one."""
-        names = {"ss_sd_model_name": Path(self.unet.place).name}
-        if not self.has_own_vae:
-            names["ss_vae_name"] = Path(self.vae.place).name
-        return names
+        return names_of_parts(self.unet, other_vae=None if self.has_own_vae else self.vae)
 
 
 def read_layout(config: Any) -> Layout:
@@ -103,6 +104,7 @@ def read_layout(config: Any) -> Layout:
     _check_plain_latents(layout.vae)
     if config.model_type == "SD1.5":
         _check_clip_skip(config.clip_layers_skipped, layout.text_encoders[0].config)
+    check_parts(layout.parts)
     return layout
 
 
@@ -125,10 +127,11 @@ def _in_folder(config: Any) -> Layout:
         )
     vae_config = vae_config or embedded_configs(family.configs)["vae"]
     return Layout(
-        unet=FolderPart(model, "unet", unet),
-        vae=_other_vae(config, vae_config) or FolderPart(model, "vae", vae_config),
+        unet=FolderPart(model, "unet", UNET, unet),
+        vae=_other_vae(config, vae_config) or FolderPart(model, "vae", AUTOENCODER, vae_config),
         text_encoders=tuple(
-            FolderPart(model, part, _text_config(model, part)) for part in family.text_encoders
+            FolderPart(model, part, family.layouts[part].kind, _text_config(model, part))
+            for part in family.text_encoders
         ),
         tokenizers=tokenizers_beside(model, config.tokenizer_path, count=len(family.text_encoders)),
         scheduler_config=model.read_json("scheduler/scheduler_config.json") or {},
@@ -153,9 +156,9 @@ def _in_file(file: WeightFile, config: Any) -> Layout:
     configs = read_configs(family.configs, config.model_config_path)
     other_vae = _other_vae(config, configs["vae"])
     parts = {
-        part: FilePart(file, inside.words, configs[part], inside.rename)
-        for part, inside in family.in_file.items()
-        if any(name.startswith(inside.start) for name in file.shapes)
+        part: FilePart(file, layout, configs[part])
+        for part, layout in family.layouts.items()
+        if any(name.startswith(layout.start) for name in file.shapes)
     }
     _refuse_parts_missing(file, {*parts, *(("vae",) if other_vae else ())}, family=config.model_type)
     _check_sizes(file, configs["unet"])
@@ -177,17 +180,17 @@ def _other_vae(config: Any, model_config: Mapping[str, Any]) -> PartPlace | None
     file = find_weight_file("vae_path", config.vae_path)
     if file is not None:
         file.refuse_misplaced(config.model_type)
-        return FilePart(file, "VAE", model_config, native_names.vae)
+        return FilePart(file, _VAE, model_config)
     source = locate_vae(config.vae_path)
-    return FolderPart(source, "", source.read_json("config.json") or {})
+    return FolderPart(source, "", AUTOENCODER, source.read_json("config.json") or {})
 
 
 def _refuse_parts_missing(file: WeightFile, found: set[str], *, family: str) -> None:
     remedies = {"vae": f"Set `vae_path` to an autoencoder made for {family}."}
-    for part, inside in _MODELS[family].in_file.items():
+    for part, layout in _MODELS[family].layouts.items():
         if part not in found:
             remedy = remedies.get(part, f"Use a complete {family} model.")
-            raise ModelError(f"`{BASE_MODEL}` is {str(file.path)!r}, which holds no {inside.words}. {remedy}")
+            raise ModelError(f"`{BASE_MODEL}` is {str(file.path)!r}, which holds no {layout.words}. {remedy}")
 
 
 def _check_sizes(file: WeightFile, unet: Mapping[str, Any]) -> None:

@@ -31,6 +31,8 @@ class SDXL:
 
     name = "SDXL"
     text_encoders = ("text_encoder_1", "text_encoder_2")
+    largest_side = None
+    drop_encoders = None
 
     def __init__(self, config: Any) -> None:
         self._layout: Layout = read_layout(config)
@@ -65,11 +67,9 @@ class SDXL:
 
     def load_text_encoder(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load both CLIP text encoders and their tokenizers, frozen."""
-        from transformers import CLIPTextModel, CLIPTextModelWithProjection
-
         first, second = self._layout.text_encoders
-        self.text_encoder = first.load(CLIPTextModel, device=device, dtype=dtype)
-        self.text_encoder_2 = second.load(CLIPTextModelWithProjection, device=device, dtype=dtype)
+        self.text_encoder = first.load(device=device, dtype=dtype)
+        self.text_encoder_2 = second.load(device=device, dtype=dtype)
         self.tokenizer, self.tokenizer_2 = (place.load() for place in self._layout.tokenizers)
 
     def load_denoiser(self, device: torch.device | str, dtype: torch.dtype) -> None:

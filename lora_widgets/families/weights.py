@@ -161,12 +161,21 @@ def load_part(
     )
     model, report = _loaded(load, source, subfolder)
     if missing := sorted(report["missing_keys"]):  # the libraries go on with random numbers
-        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        raise ModelError(
-            f"The {subfolder or 'autoencoder'} of the model in `{source.setting}` ({source.place}) lacks the "
-            f"weights {missing[0]}{more}. Its files do not fit its config.json: download this folder again."
-        )
+        raise does_not_fit(source, subfolder, [f"{name} is missing" for name in missing])
     return model.requires_grad_(requires_grad=False).eval().to(device)
+
+
+def does_not_fit(source: Source, part: str, wrong: Sequence[str]) -> ModelError:
+    """Return the error about the folder of a part whose weights are not those that its class asks for."""
+    return ModelError(
+        f"The {part or 'autoencoder'} of the model in `{source.setting}` ({source.place}) does not fit its "
+        f"config.json: {first_of(wrong)}. Download this folder again."
+    )
+
+
+def first_of(found: Sequence[str]) -> str:
+    """Name the first of several, and say how many more there are."""
+    return found[0] if len(found) == 1 else f"{found[0]}, and {len(found) - 1} more"
 
 
 def safetensors_of(source: Source, part: str) -> list[Path]:

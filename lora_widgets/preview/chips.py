@@ -17,7 +17,7 @@ def tokenizing(config: TrainingConfig) -> Tokenize | None:
 
     Of the families with T5 they are not: the tokens of CLIP, which pools what it reads, say little there.
     """
-    if FAMILIES[config.model_type].predicts == "velocity":
+    if FAMILIES[config.model_type].is_flow:
         return None
     tokenizer = find_tokenizer(config.pretrained_model_name_or_path, config.tokenizer_path)
     if tokenizer is None:

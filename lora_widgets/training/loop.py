@@ -13,6 +13,7 @@ from lora_widgets.data.dataset import Batch
 from lora_widgets.data.prefetch import Prefetcher
 from lora_widgets.errors import TrainingError
 from lora_widgets.events import Event, Finished, Notice, StepDone
+from lora_widgets.families.family import TextEmbedding
 from lora_widgets.training.caching import encode_pixels
 from lora_widgets.training.control import Control
 from lora_widgets.training.loss import diffusion_loss, draw_noise, emphasis_of
@@ -70,7 +71,9 @@ def run_loop(job: Job, control: Control) -> Iterator[Event]:
                 raise
             make_room(error)
             yield from save_end(job)
-            raise explained(error, config, while_doing=f"step {job.step + 1}") from None
+            raise explained(
+                error, config, device=job.precision.device, while_doing=f"step {job.step + 1}"
+            ) from None
     yield from _finish(job)
 
 
@@ -159,7 +162,7 @@ def batch_loss(job: Job, batch: Batch, index: int) -> Tensor:
     latents = _latents(job, batch, index)
     drawn = draw_noise(latents, process, config, generator=generator_for(config.seed, "noise", index))
     with job.precision.computing():
-        text = job.text(batch.captions)
+        text = _text(job, batch, index)
         return diffusion_loss(
             latents,
             drawn,
@@ -168,6 +171,18 @@ def batch_loss(job: Job, batch: Batch, index: int) -> Tensor:
             settings=config,
             emphasis=emphasis_of(batch, prior_loss_weight=config.prior_loss_weight),
         )
+
+
+def _text(job: Job, batch: Batch, index: int) -> TextEmbedding:
+    text, drop = job.text(batch.captions), job.plan.family.drop_encoders
+    if drop is None:
+        return text
+    seed, count = job.plan.config.seed, len(drop.rates)
+    chances = [
+        torch.rand(count, generator=generator_for(seed, "encoder dropout", index, position))
+        for position in range(len(batch.images))
+    ]
+    return drop(text, torch.stack(chances))
 
 
 def _latents(job: Job, batch: Batch, index: int) -> Tensor:

@@ -9,6 +9,7 @@ from lora_widgets.catalog.families import FAMILIES
 from lora_widgets.config.memory import SWAPPED_FOR_HALF
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.errors import LoraWidgetsError, TrainingError
+from lora_widgets.families.block_swap import has_another_memory
 from lora_widgets.families.in_memory import free_memory
 
 # What CPU allocators and CUDA's libraries say as plain RuntimeErrors.
@@ -33,18 +34,22 @@ def make_room(error: BaseException) -> None:
     free_memory()
 
 
-def explained(error: BaseException, config: TrainingConfig, *, while_doing: str) -> TrainingError:
+def explained(
+    error: BaseException, config: TrainingConfig, *, device: torch.device, while_doing: str
+) -> TrainingError:
     """Return the error for the user: what was being done, and what to change, the cheapest first."""
     tried = _TRIED.search(str(error))
-    ways = "; ".join(_ways_out(config, loops=while_doing.startswith("step")))
+    ways = "; ".join(_ways_out(config, device=device, loops=while_doing.startswith("step")))
     return TrainingError(
         f"Memory ran out during {while_doing}{f' ({tried[0]})' if tried else ''}. It was given back, so this "
         f"kernel can start again. Change one or more of these, in this order: {ways}."
     )
 
 
-def _ways_out(config: TrainingConfig, *, loops: bool) -> list[str]:
+def _ways_out(config: TrainingConfig, *, device: torch.device, loops: bool) -> list[str]:
     text_stays = not (config.text_is_cached or config.trains_text_encoder)
+    on_gpu, is_flow = has_another_memory(device), FAMILIES[config.model_type].is_flow
+    latents_in_memory = config.latents_are_cached and not config.cache_latents_to_disk
     ways = (
         (
             not loops and config.vae_batch_size > 1,
@@ -58,14 +63,15 @@ def _ways_out(config: TrainingConfig, *, loops: bool) -> list[str]:
         (not config.gradient_checkpointing, "turn `gradient_checkpointing` on"),
         (config.train_batch_size > 1, f"lower `train_batch_size` from {config.train_batch_size} to 1"),
         (not config.latents_are_cached, "turn `cache_latents` on, so that the VAE leaves"),
+        (latents_in_memory and not on_gpu, "turn `cache_latents_to_disk` on"),
         (text_stays, "turn `cache_text_encoder_outputs` on, so that the text encoder leaves"),
         (True, f"lower `resolution` from {config.resolution}"),
         ("8bit" not in config.optimizer_type, "set `optimizer_type` to AdamW8bit"),
         (
-            FAMILIES[config.model_type].predicts == "velocity" and config.blocks_to_swap < SWAPPED_FOR_HALF,
+            on_gpu and is_flow and config.blocks_to_swap < SWAPPED_FOR_HALF,
             f"raise `blocks_to_swap` from {config.blocks_to_swap} to {SWAPPED_FOR_HALF}",
         ),
         (config.base_weights == "dense", "set `base_weights` to fp8 or nf4"),
-        (True, "close other programs that use the memory"),
+        (True, f"close other programs that use {'the GPU' if on_gpu else 'the memory'}"),
     )
     return [way for applies, way in ways if applies]

@@ -53,7 +53,7 @@ def make_plan(config: TrainingConfig) -> Plan:
         LoraWidgetsError: something in it cannot work; the text says what to change. Nothing was loaded.
     """
     _refuse_errors(check(config).findings)
-    found = facts_for(config)
+    found, family = facts_for(config), open_family(config)
     facts = Facts(
         dataset=found.facts,
         cuda=has_cuda(),
@@ -62,13 +62,13 @@ def make_plan(config: TrainingConfig) -> Plan:
         free_gpu_bytes=free_gpu_bytes(),
         free_disk_bytes=free_disk_bytes(config.output_dir),
         base_model=base_model_facts(dict(config)),
+        largest_side=family.largest_side,
         prompt_file=look_up_prompts(config.sample_prompts),
     )
     findings = check(config, facts).findings
     _refuse_errors(findings)
     steps = steps_of(config, found.facts)
     assert steps is not None  # without pictures or length there were errors
-    family = open_family(config)
     optimizer_keywords(config)
     layers_of(config.preset, lora_type=config.lora_type)
     prompts = _prompts(config, facts, family)

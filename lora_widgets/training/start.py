@@ -11,6 +11,7 @@ from lora_widgets.training.control import Control, Stopped
 from lora_widgets.training.loop import run_loop
 from lora_widgets.training.out_of_memory import explained, is_out_of_memory, make_room
 from lora_widgets.training.plan import make_plan
+from lora_widgets.training.precision import choose_device
 from lora_widgets.training.prepare import prepare
 from lora_widgets.training.quiet import hush_libraries
 
@@ -42,7 +43,7 @@ def iter_training(config: TrainingConfig, control: Control | None = None) -> Ite
         make_room(error)
         for part in PARTS:
             plan.family.unload(part)
-        raise explained(error, config, while_doing="loading and encoding") from None
+        raise explained(error, config, device=choose_device(), while_doing="loading and encoding") from None
     with closing(job):
         yield job.started()
         yield from run_loop(job, control)

@@ -21,7 +21,7 @@ from lora_widgets.config.setup import DEMO
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.config.weight_facts import weight_facts
 from lora_widgets.config.weight_headers import is_weight_file
-from lora_widgets.data.base_model import PART_FILES, base_model_facts
+from lora_widgets.data.base_model import PART_FILES, base_model_facts, largest_side
 from lora_widgets.data.prompt_file import look_up_prompts
 from lora_widgets.errors import DatasetError
 from lora_widgets.widgets.known_pictures import SCAN_SETTINGS, KnownPictures
@@ -86,7 +86,7 @@ class Seen:
         if OUTPUT in names:
             facts = replace(facts, taken_names=frozenset(), free_disk_bytes=None)
         if names & {BASE_MODEL, "model_type", *PART_FILES}:
-            facts = replace(facts, base_model=None)
+            facts = replace(facts, base_model=None, largest_side=None)
         if PROMPTS in names:
             facts = replace(facts, prompt_file=None)
         if names & {FOLDER, "dataset_config"}:
@@ -135,6 +135,7 @@ def look(values: Mapping[str, object], pictures: KnownPictures) -> Seen:
         free_gpu_bytes=free_gpu_bytes(),
         free_disk_bytes=free_disk_bytes(str(values.get(OUTPUT) or ".")),
         base_model=base_model_facts(values),
+        largest_side=largest_side(values),
         prompt_file=look_up_prompts(str(values.get(PROMPTS) or "")),
     )
     return replace(seen, facts=facts, findings=(*seen.findings, *damaged))

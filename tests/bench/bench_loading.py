@@ -15,7 +15,6 @@ import time
 from pathlib import Path
 
 import torch
-from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
 from safetensors.torch import save_file
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
@@ -24,8 +23,9 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from tiny import tiny_tensors
 
 from lora_widgets.families import native_names
+from lora_widgets.families.part_classes import UNET
 from lora_widgets.families.part_configs import embedded_configs
-from lora_widgets.families.parts import FilePart, FolderPart, empty_model
+from lora_widgets.families.parts import FilePart, FolderPart, PartLayout
 from lora_widgets.families.weight_file import find_weight_file
 from lora_widgets.families.weights import Source
 
@@ -39,9 +39,7 @@ def write(folder: Path) -> None:
     """Write the UNet in both layouts."""
     tiny = {name: tuple(tensor.shape) for name, tensor in tiny_tensors("tiny-sd15.safetensors").items()}
     native = {name: piece.name for name, piece in native_names.ldm_unet(tiny, CONFIG).items()}
-    shapes = {
-        name: tensor.shape for name, tensor in empty_model(UNet2DConditionModel, CONFIG).state_dict().items()
-    }
+    shapes = {name: tensor.shape for name, tensor in UNET.without_memory(CONFIG).state_dict().items()}
     torch.manual_seed(0)
     tensors = {
         name: torch.empty(shape, dtype=torch.float16).uniform_(-1, 1) for name, shape in shapes.items()
@@ -62,12 +60,12 @@ def load(folder: Path, layout: str, dtype: str) -> None:
     if layout == "file":
         file = find_weight_file(MODEL, str(folder / "unet.safetensors"))
         assert file is not None
-        part = FilePart(file, "UNet", CONFIG, native_names.ldm_unet)
+        part = FilePart(file, PartLayout("UNet", UNET, "", native_names.ldm_unet), CONFIG)
     else:
-        part = FolderPart(Source(MODEL, str(folder), is_folder=True), "unet", CONFIG)
-    empty_model(UNet2DConditionModel, CONFIG)  # what is imported on the way is not measured
+        part = FolderPart(Source(MODEL, str(folder), is_folder=True), "unet", UNET, CONFIG)
+    UNET.without_memory(CONFIG)  # what is imported on the way is not measured
     before, began = peak_mib(), time.perf_counter()
-    model = part.load(UNet2DConditionModel, device="cpu", dtype=DTYPES[dtype])
+    model = part.load(device="cpu", dtype=DTYPES[dtype])
     seconds = time.perf_counter() - began
     size = sum(parameter.nbytes for parameter in model.parameters()) / MIB
     grown = peak_mib() - before

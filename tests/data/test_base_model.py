@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from safetensors.torch import save_file
-from tiny import make_tiny_file
+from safetensors.torch import load_file, save_file
+from tiny import make_tiny_file, settings_for
 
-from lora_widgets.data.base_model import base_model_facts, part_size
+from lora_widgets.data.base_model import base_model_facts, largest_side, part_size
+from lora_widgets.families.family import open_family
 
 
 def settings(place, family="SD1.5", **more):
@@ -114,3 +115,25 @@ def test_the_blocks_of_a_transformer_are_counted_one_by_one(request, tmp_path, m
     assert len(of_folder.denoiser.blocks) == 2
     assert len(of_folder.denoiser.single_blocks) == (3 if family == "Flux" else 0)
     assert sum(of_folder.denoiser.blocks) < of_folder.denoiser.numbers
+
+
+@pytest.mark.parametrize(("folder", "file"), [("tiny_sd3", "tiny-sd3"), ("tiny_sd35", "tiny-sd35m")])
+def test_the_largest_side_is_that_of_the_table_of_positions(request, tmp_path, folder, file):
+    folder, file = request.getfixturevalue(folder), make_tiny_file(f"{file}.safetensors", tmp_path)
+    place = folder / "transformer" / "diffusion_pytorch_model.safetensors"
+    patches = load_file(place)["pos_embed.pos_embed"].shape[1] ** 0.5
+    for path in (folder, file):
+        assert (
+            largest_side(settings(path, "SD3"))
+            == 16 * patches
+            == open_family(settings_for(folder)).largest_side
+        )
+
+
+@pytest.mark.parametrize("place", ["owner/name", "nothing.safetensors", "bad\0name", ""])
+def test_what_is_not_here_has_no_largest_side(place):
+    assert largest_side(settings(place, "SD3")) is None
+
+
+def test_a_model_without_such_a_table_has_no_largest_side(tiny_flux):
+    assert largest_side(settings(tiny_flux, "Flux")) is None

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lora_widgets.config.captions import captions_vary
 from lora_widgets.data.captions import (
     CLOSING,
     OPENING,
     captions_drop,
-    captions_vary,
     choose_wildcards,
     compose,
     compose_kept,

@@ -206,14 +206,10 @@ def test_a_configuration_that_is_no_object(settings_of, copy_of, name):
     refused(settings_of(name, as_file=False, **{MODEL: folder}), "vae/config.json", f"`{MODEL}`", "damaged")
 
 
-@pytest.mark.parametrize("name", ["sd15", "sdxl", pytest.param("sd3", marks=pytest.mark.slow), "flux-dev"])
+@pytest.mark.parametrize("name", NAMES)
 def test_the_configuration_of_another_size(settings_of, name):
     settings = settings_of(name, as_file=True).with_changes(model_config_path=None)
-    if name == "sd3":  # built as its tensors say; what they do not say is told while it is loaded
-        with pytest.raises(ModelError, match="`model_config_path`"):
-            open_family(settings).load_text_encoder("cpu", torch.float32)
-        return
-    refused(settings, f"`{MODEL}`", "Set `model_config_path`")
+    refused(settings, f"`{MODEL}`", "et `model_config_path`")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -294,19 +290,88 @@ def test_a_folder_that_lacks_one_of_several_files(settings_of, copy_of, name):
     )
 
 
+def without(tensors, name):
+    del tensors[name]
+
+
+def with_another_size(tensors, name):
+    tensors[name] = torch.cat([tensors[name]] * 2)
+
+
+BREAKS = {"is missing": without, "not": with_another_size}
+"""How a tensor can fail to fit, and what is said about it."""
+IN_FILES = {
+    "vae": ("decoder.norm_out.weight",),
+    "text_encoder": ("layers.0.mlp.fc1.weight",),
+    "denoiser": (
+        *("model.diffusion_model.out.2.weight", "joint_blocks.0.x_block.mlp.fc1.weight"),
+        "double_blocks.0.img_mlp.0.weight",
+    ),
+}
+"""How names of tensors end that every single file with the part has; the first that is there is broken."""
+
+
+@pytest.mark.parametrize("said", BREAKS)
 @pytest.mark.parametrize("part", ["vae", "text_encoder", "denoiser"])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_part_whose_weights_lack_a_tensor(settings_of, copy_of, name, part):
-    """The libraries would draw it at random."""
+def test_a_folder_whose_tensors_do_not_fit_is_refused_before_it_is_loaded(
+    settings_of, copy_of, name, part, said
+):
+    """The libraries would draw a missing tensor at random."""
     folder = copy_of(name)
     called = DENOISERS[name] if part == "denoiser" else part
     (file,) = (folder / called).glob("*.safetensors")
     tensors = load_file(file)
-    lost = next(key for key in sorted(tensors) if key.endswith("weight") and "embeddings" not in key)
-    del tensors[lost]
+    broken = next(key for key in sorted(tensors) if key.endswith("weight") and "embeddings" not in key)
+    BREAKS[said](tensors, broken)
     save_file(tensors, file, metadata={"format": "pt"})
-    family = open_family(settings_of(name, as_file=False, **{MODEL: folder}))
-    with pytest.raises(ModelError) as caught:
-        getattr(family, f"load_{part}")("cpu", torch.float32)
-    assert f"`{MODEL}`" in str(caught.value)
-    assert lost.removeprefix("text_model.") in str(caught.value)
+    refused(
+        settings_of(name, as_file=False, **{MODEL: folder}),
+        f"The {called} of the model in `{MODEL}` ({folder}) does not fit its config.json",
+        f"{broken.removeprefix('text_model.')} is",
+        said,
+        "Download this folder again",
+    )
+
+
+@pytest.mark.parametrize("said", BREAKS)
+@pytest.mark.parametrize("part", ["vae", "text_encoder", "denoiser"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_whose_tensors_do_not_fit_is_refused_before_it_is_loaded(
+    settings_of, files, tmp_path, name, part, said
+):
+    own = {"vae": "vae_path", "text_encoder": "clip_l_path"} if name == "flux-dev" else {}
+    setting = own.get(part, MODEL)
+    tensors = load_file(files[FLUX_PARTS.get(setting, f"tiny-{name}")])
+    broken = next(key for end in IN_FILES[part] for key in sorted(tensors) if key.endswith(end))
+    BREAKS[said](tensors, broken)
+    save_file(tensors, tmp_path / "broken.safetensors")
+    refused(
+        settings_of(name, as_file=True, **{setting: tmp_path / "broken.safetensors"}),
+        f"in `{setting}` ({tmp_path / 'broken.safetensors'})",
+        "does not fit its configuration",
+        "`model_config_path`",
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_configuration_that_no_model_can_be_built_of(settings_of, copy_of, name):
+    folder = copy_of(name)
+    path = folder / "vae" / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"down_block_types": ["NoBlock2D"] * 4}))
+    refused(
+        settings_of(name, as_file=False, **{MODEL: folder}),
+        f"The vae of the model in `{MODEL}`",
+        "no AutoencoderKL can be built of it",
+    )
+
+
+def test_one_name_is_enough_for_embeddings_that_are_one(settings_of, files, tmp_path):
+    """Files of T5 name theirs in one way or the other."""
+    tensors = load_file(files["tiny-t5xxl"])
+    tensors["encoder.embed_tokens.weight"] = tensors.pop("shared.weight")
+    save_file(tensors, tmp_path / "t5.safetensors")
+    family = open_family(settings_of("flux-dev", as_file=True, t5xxl_path=tmp_path / "t5.safetensors"))
+    family.load_text_encoder("cpu", torch.float32)
+    assert family.text_encoder_2.shared.weight is family.text_encoder_2.encoder.embed_tokens.weight
+    assert torch.equal(family.text_encoder_2.shared.weight, tensors["encoder.embed_tokens.weight"])

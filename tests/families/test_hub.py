@@ -112,6 +112,16 @@ def test_progress_of_the_download_is_told_and_nothing_where_all_is_here(open_tin
     assert list(family.download()) == []
 
 
+def test_what_was_fetched_and_does_not_fit_is_refused_before_it_is_loaded(open_tiny, online, repository):
+    unet = repository / "unet" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(unet)
+    del tensors["conv_in.weight"]
+    save_file(tensors, unet, metadata={"format": "pt"})
+    family = open_tiny(pretrained_model_name_or_path=NAME)
+    with pytest.raises(ModelError, match=r"The unet of the model .* conv_in.weight is missing"):
+        list(family.download())
+
+
 def test_a_vae_that_is_replaced_is_not_fetched(open_tiny, online, tiny_sd15):
     family = open_tiny(pretrained_model_name_or_path=NAME, vae_path=str(tiny_sd15 / "vae"))
     list(family.download())

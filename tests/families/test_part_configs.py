@@ -5,8 +5,15 @@ import json
 import pytest
 
 from lora_widgets.errors import ModelError
+from lora_widgets.families.part_classes import (
+    AUTOENCODER,
+    CLIP,
+    CLIP_WITH_PROJECTION,
+    FLUX_TRANSFORMER,
+    T5,
+    UNET,
+)
 from lora_widgets.families.part_configs import embedded_configs, read_configs
-from lora_widgets.families.parts import empty_model
 
 
 @pytest.mark.parametrize(
@@ -34,23 +41,18 @@ from lora_widgets.families.parts import empty_model
     ],
 )
 def test_the_embedded_configurations_build_models_of_the_real_size(family, published):
-    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-    from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
-    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTextModelWithProjection, T5EncoderModel
-
     kinds = {
-        "unet": UNet2DConditionModel,
-        "vae": AutoencoderKL,
-        "text_encoder": CLIPTextModel,
-        "text_encoder_2": T5EncoderModel if family == "flux" else CLIPTextModelWithProjection,
-        "transformer": FluxTransformer2DModel,
+        "unet": UNET,
+        "vae": AUTOENCODER,
+        "text_encoder": CLIP,
+        "text_encoder_2": T5 if family == "flux" else CLIP_WITH_PROJECTION,
+        "transformer": FLUX_TRANSFORMER,
     }
     configs = embedded_configs(family)
     counts = {
         part: sum(
             tensor.numel()
-            for name, tensor in empty_model(kind, configs[part]).named_parameters()
+            for name, tensor in kind.without_memory(configs[part]).named_parameters()
             if name != "encoder.embed_tokens.weight"  # the same as "shared.weight"
         )
         for part, kind in kinds.items()

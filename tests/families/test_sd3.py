@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from lora_widgets.errors import ModelError
 from lora_widgets.families.clip_text import tokenize
@@ -15,6 +16,7 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "sd3_text_encoding.json"
 CASES = json.loads(GOLDEN.read_text(encoding="utf-8"))["cases"]
 each_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case["caption"][:10])
 MODEL = "pretrained_model_name_or_path"
+NORMS = ("q", "k", "added_q", "added_k")
 SIZES = torch.zeros(1, 6)
 
 
@@ -84,6 +86,40 @@ def test_a_mask_leaves_zeros_where_t5_has_padding(open_tiny_sd3, sd3):
     assert 1 < is_text.sum() < 20
     assert is_text.diff().sum() == 1  # text first, then nothing else
     assert not torch.allclose(masked[is_text], plain[is_text])
+
+
+def test_a_mask_leaves_zeros_where_the_clips_have_padding(open_tiny_sd3, sd3):
+    family = open_tiny_sd3(apply_lg_attn_mask=True)
+    lend_text_encoders(sd3, family)
+    with torch.no_grad():
+        masked, plain = (model.encode_text(["a cat", ""], skip=1).hidden for model in (family, sd3))
+    ends = [
+        (tokenize(sd3.tokenizer, [text], max_tokens=75) == sd3.tokenizer.eos_token_id)
+        for text in ("a cat", "")
+    ]
+    for row, end in zip((0, 1), (int(ids.flatten().long().argmax()) + 1 for ids in ends), strict=True):
+        assert torch.equal(masked[row, :end], plain[row, :end])
+        assert plain[row, end:77].any()
+        assert not masked[row, end:77].any()
+    assert torch.equal(masked[:, 77:], plain[:, 77:])
+    assert family.fingerprint("text_encoder") != sd3.fingerprint("text_encoder")
+
+
+def test_single_encoders_are_left_out_of_single_captions(open_tiny_sd3, sd3):
+    """What is left is what the others say."""
+    rates = {"clip_l_dropout_rate": 0.5, "clip_g_dropout_rate": 0.25, "t5_dropout_rate": 1.0}
+    drop = open_tiny_sd3(**rates).drop_encoders
+    with torch.no_grad():
+        text = sd3.encode_text(["a cat", "a dog"], skip=1)
+    left = drop(text, torch.tensor([[0.4, 0.3, 0.999], [0.6, 0.2, 0.0]]))
+    width, pooled = sd3.text_encoder.config.hidden_size, sd3.text_encoder.config.projection_dim
+    kept_hidden, kept_pooled = torch.zeros_like(text.hidden), torch.zeros_like(text.pooled)
+    kept_hidden[0, :77, width:] = text.hidden[0, :77, width:]
+    kept_hidden[1, :77, :width] = text.hidden[1, :77, :width]
+    kept_pooled[0, pooled:], kept_pooled[1, :pooled] = text.pooled[0, pooled:], text.pooled[1, :pooled]
+    assert torch.equal(left.hidden, kept_hidden)
+    assert torch.equal(left.pooled, kept_pooled)
+    assert open_tiny_sd3().drop_encoders is None
 
 
 def lend_text_encoders(lender, family):
@@ -169,6 +205,10 @@ def test_identity_names_the_base_model_for_other_programs(sd3, tiny_sd3, open_ti
     medium = open_tiny_sd3(**{MODEL: str(tiny_sd35)})
     assert medium.identity()["modelspec.architecture"] == "stable-diffusion-3-5-medium/lora"
     edit(copy / "transformer" / "config.json", qk_norm="rms_norm")
+    file = copy / "transformer" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(file)
+    norms = [f"transformer_blocks.{n}.attn.norm_{of}.weight" for n in (0, 1) for of in NORMS]
+    save_file(tensors | {name: torch.ones(64) for name in norms}, file)
     large = open_tiny_sd3(**{MODEL: str(copy)})
     assert large.identity()["modelspec.architecture"] == "stable-diffusion-3-5-large/lora"
 

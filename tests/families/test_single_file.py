@@ -141,10 +141,10 @@ def test_a_model_of_another_size_asks_for_its_configuration(open_file):
 def test_a_missing_or_smaller_tensor_is_named_before_anything_is_read(
     open_file, changed, monkeypatch, change, words
 ):
-    family = open_file(pretrained_model_name_or_path=changed(lambda *args: _whole(change(*args))))
+    file = changed(lambda *args: _whole(change(*args)))
     monkeypatch.setattr("lora_widgets.families.weight_file._read", None)
     with pytest.raises(ModelError, match="The UNet in `pretrained_model_name_or_path`") as caught:
-        family.load_denoiser("cpu", torch.float32)
+        open_file(pretrained_model_name_or_path=file)
     assert words in str(caught.value)
     assert "`model_config_path`" in str(caught.value)
 

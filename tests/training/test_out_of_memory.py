@@ -8,9 +8,9 @@ import torch
 
 from lora_widgets.errors import TrainingError
 from lora_widgets.events import Saved
-from lora_widgets.families import parts
+from lora_widgets.families import filling
 from lora_widgets.families.sd15 import SD15
-from lora_widgets.training.out_of_memory import is_out_of_memory
+from lora_widgets.training.out_of_memory import explained, is_out_of_memory
 from lora_widgets.training.start import iter_training
 
 pytestmark = pytest.mark.any_libraries
@@ -70,7 +70,7 @@ def test_while_a_part_is_filled_too(config_of, monkeypatch, tmp_path, family):
     def no_room(*_arguments, **_keywords):
         raise MemoryError
 
-    monkeypatch.setattr(parts, "_put", no_room)
+    monkeypatch.setattr(filling, "_put", no_room)
     with pytest.raises(TrainingError, match=r"Memory ran out during loading and encoding.*`base_weights` to"):
         list(iter_training(config_of(family)))
     assert not list((tmp_path / "out").rglob("*.safetensors"))
@@ -94,3 +94,10 @@ def test_a_second_run_in_the_same_process_works(make_config, monkeypatch):
 )
 def test_other_errors_are_not_taken_for_it(error, is_it):
     assert is_out_of_memory(error) is is_it
+
+
+@pytest.mark.parametrize(("device", "helps"), [("cuda", True), ("cpu", False), ("mps", False)])
+def test_blocks_are_swapped_only_where_there_is_another_memory(config_of, device, helps):
+    said = str(explained(MemoryError(), config_of("Flux"), device=torch.device(device), while_doing="step 1"))
+    assert ("`blocks_to_swap`" in said) is helps
+    assert ("`cache_latents_to_disk`" in said) is not helps

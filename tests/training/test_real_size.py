@@ -9,23 +9,19 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from lora_widgets.events import Finished, SampleReady, StepDone
+from lora_widgets.families.part_classes import AUTOENCODER, CLIP, UNET
 from lora_widgets.families.part_configs import embedded_configs
-from lora_widgets.families.parts import empty_model
 from lora_widgets.training.start import iter_training
 
 
 @pytest.fixture
 def real_sd15(tiny_sd15, tmp_path):
     """Folder of a model of the real size, in fp16 (2 GiB), with a small vocabulary."""
-    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
-    from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-    from transformers import CLIPTextModel
-
     folder, generator = tmp_path / "sd15", torch.Generator().manual_seed(0)
-    kinds = {"unet": UNet2DConditionModel, "vae": AutoencoderKL, "text_encoder": CLIPTextModel}
+    kinds = {"unet": UNET, "vae": AUTOENCODER, "text_encoder": CLIP}
     for part, kind in kinds.items():
         config = embedded_configs("sd15")[part]
-        shapes = {name: tensor.shape for name, tensor in empty_model(kind, config).state_dict().items()}
+        shapes = {name: tensor.shape for name, tensor in kind.without_memory(config).state_dict().items()}
         (folder / part).mkdir(parents=True)
         (folder / part / "config.json").write_text(json.dumps(config))
         file = "model.safetensors" if part == "text_encoder" else "diffusion_pytorch_model.safetensors"

@@ -7,9 +7,10 @@ from setting_values import REQUIRED, SPECS
 
 from lora_widgets.config.facts import Facts
 from lora_widgets.config.findings import Severity, check
+from lora_widgets.config.idle import IDLE
+from lora_widgets.config.rules.rule import RULES
 from lora_widgets.config.tabs import Tab
 from lora_widgets.widgets.view import FieldView, field_views, tab_errors
-from lora_widgets.widgets.without_effect import IDLE
 
 
 def views_of(facts=None, **values):
@@ -170,6 +171,10 @@ def test_a_setting_without_effect_is_greyed_out_with_the_reason_and_the_findings
 
 def test_each_such_condition_is_tried():
     assert sum(len(idle.settings) for idle in IDLE) == len(IDLE_MODES)
+
+
+def test_the_rules_that_tell_more_of_it_exist():
+    assert {idle.rule for idle in IDLE} - {""} <= {rule.name for rule in RULES}
 
 
 def test_the_size_of_an_adapter_that_has_none_is_greyed_out():

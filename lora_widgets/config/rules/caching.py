@@ -1,6 +1,7 @@
 """Rules about what is encoded once and kept."""
 
 from lora_widgets.catalog.families import FAMILIES
+from lora_widgets.config.captions import TOKENS_PER_WINDOW, captions_vary
 from lora_widgets.config.rates import without_text_encoders
 from lora_widgets.config.rules.rule import Advice, Fix, Severity, Situation, change, rule
 from lora_widgets.config.training_config import TrainingConfig
@@ -9,7 +10,6 @@ USUAL_VARIANTS = 10
 USUAL_CROPS = 5
 PIXELS_PER_LATENT = 8 * 8
 BYTES_PER_NUMBER = 4
-TOKENS_PER_WINDOW = 75
 MUCH_OF_THE_MEMORY = 0.5
 
 
@@ -136,7 +136,7 @@ def captions_fill_the_memory(now: Situation) -> Advice | None:
     to_disk = config.cache_text_encoder_outputs_to_disk
     if not config.text_is_cached or to_disk or dataset is None or free is None:
         return None
-    variants = config.text_cache_variants if _captions_vary(config) else 1
+    variants = config.text_cache_variants if captions_vary(config) else 1
     needed = dataset.images * variants * _caption_bytes(config)
     if needed <= MUCH_OF_THE_MEMORY * free:
         return None
@@ -163,36 +163,11 @@ def crops_of_nothing(now: Situation) -> Advice | None:
 def variants_of_nothing(now: Situation) -> Advice | None:
     """Only cached captions that vary have variants."""
     config = now.config
-    vary = _captions_vary(config) or config.dataset_config  # those of a folder of the file may
+    vary = captions_vary(config) or config.dataset_config  # those of a folder of the file may
     if config.text_cache_variants == 1 or (config.text_is_cached and vary):
         return None
     reason = "captions do not vary" if config.text_is_cached else "the text encoder is not cached"
     return Advice(f"`text_cache_variants` is {config.text_cache_variants}, but {reason}: it has no effect.")
-
-
-@rule(Severity.NOTE, "cache_dir", "cache_latents_to_disk", "cache_text_encoder_outputs_to_disk")
-def folder_for_no_cache(now: Situation) -> Advice | None:
-    """A folder that nothing is written to."""
-    config = now.config
-    to_disk = config.cache_latents_to_disk or config.cache_text_encoder_outputs_to_disk
-    if to_disk or not config.cache_dir:
-        return None
-    return Advice("`cache_dir` is set, but nothing is cached on disk: it has no effect.")
-
-
-@rule(Severity.NOTE, "text_encoder_batch_size", "cache_text_encoder_outputs")
-def text_batch_without_cache(now: Situation) -> Advice | None:
-    """Without caching, captions are encoded with their training batch."""
-    config = now.config
-    is_usual = (
-        config.text_encoder_batch_size == TrainingConfig.model_fields["text_encoder_batch_size"].default
-    )
-    if config.text_is_cached or is_usual:
-        return None
-    return Advice(
-        f"`text_encoder_batch_size` is {config.text_encoder_batch_size}, but without "
-        "`cache_text_encoder_outputs` captions are encoded with their training batch: it has no effect."
-    )
 
 
 @rule(Severity.NOTE, "cache_latents", "flip_aug")
@@ -215,10 +190,6 @@ def vae_batch_without_cache(now: Situation) -> Advice | None:
         "Turn `cache_latents` on to use it.",
         None if config.random_crop and config.latent_cache_crops == 1 else change(cache_latents=True),
     )
-
-
-def _captions_vary(config: TrainingConfig) -> bool:
-    return config.shuffle_caption or config.caption_tag_dropout_rate > 0 or config.enable_wildcard
 
 
 def _has_one_caption(now: Situation) -> bool:

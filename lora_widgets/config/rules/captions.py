@@ -1,16 +1,7 @@
 """Rules about captions."""
 
-from lora_widgets.catalog.families import FAMILIES
-from lora_widgets.config.captions import MAX_TOKENS, TOKENS_PER_WINDOW
+from lora_widgets.config.captions import ENCODER_DROPOUTS, MAX_TOKENS, TOKENS_PER_WINDOW, tags_move
 from lora_widgets.config.rules.rule import Advice, Severity, Situation, change, rule
-
-
-def _tags_move(now: Situation) -> bool:
-    return now.config.shuffle_caption or now.config.caption_tag_dropout_rate > 0
-
-
-def _reads_with_t5(now: Situation) -> bool:
-    return FAMILIES[now.config.model_type].predicts == "velocity"
 
 
 @rule(Severity.WARNING, "shuffle_caption", "train_data_dir")
@@ -30,7 +21,7 @@ def shuffled_sentences(now: Situation) -> Advice | None:
 @rule(Severity.WARNING, "shuffle_caption", "model_type")
 def shuffled_for_a_reader_of_sentences(now: Situation) -> Advice | None:
     """T5 reads sentences."""
-    if not now.config.shuffle_caption or not _reads_with_t5(now):
+    if not now.config.shuffle_caption or not now.is_flow:
         return None
     return Advice(
         f"`shuffle_caption` is on, but {now.config.model_type} was trained with sentences.",
@@ -39,18 +30,10 @@ def shuffled_for_a_reader_of_sentences(now: Situation) -> Advice | None:
     )
 
 
-@rule(Severity.NOTE, "keep_tokens", "shuffle_caption", "caption_tag_dropout_rate")
-def nothing_to_keep(now: Situation) -> Advice | None:
-    """Protection from what does not happen."""
-    if now.config.keep_tokens == 0 or _tags_move(now):
-        return None
-    return Advice("`keep_tokens` has no effect: tags are neither shuffled nor dropped.")
-
-
 @rule(Severity.NOTE, "keep_tokens_separator", "shuffle_caption", "caption_tag_dropout_rate")
 def separator_of_nothing(now: Situation) -> Advice | None:
     """The separator is removed, and otherwise does nothing."""
-    if not now.config.keep_tokens_separator or _tags_move(now):
+    if not now.config.keep_tokens_separator or tags_move(now.config):
         return None
     return Advice(
         "`keep_tokens_separator` is only removed from the captions: tags are neither shuffled nor dropped."
@@ -107,6 +90,40 @@ def captions_mostly_empty(now: Situation) -> Advice | None:
     )
 
 
+@rule(Severity.WARNING, *ENCODER_DROPOUTS, "model_type")
+def no_encoder_is_read(now: Situation) -> Advice | None:
+    """A model that reads zeros only does not learn words."""
+    rates = [getattr(now.config, name) for name in ENCODER_DROPOUTS]
+    if now.config.model_type != "SD3" or min(rates) < 0.5:
+        return None
+    return Advice(
+        f"`clip_l_dropout_rate`, `clip_g_dropout_rate` and `t5_dropout_rate` are {min(rates):g} or more: "
+        "most or all of what the text encoders say is left out, so the words are hardly learned.",
+        "Rates of 0 to 0.1 are usual.",
+        change(**dict.fromkeys(ENCODER_DROPOUTS, 0.1)),
+    )
+
+
+@rule(
+    Severity.WARNING,
+    *("clip_l_dropout_rate", "clip_g_dropout_rate"),
+    *("text_encoder_lr", "text_encoder_1_lr", "text_encoder_2_lr"),
+)
+def encoder_learns_unread(now: Situation) -> Advice | None:
+    """What is always left out gives no gradient."""
+    if now.config.model_type != "SD3":
+        return None
+    encoders = {"clip_l_dropout_rate": "text_encoder_1", "clip_g_dropout_rate": "text_encoder_2"}
+    for name, encoder in encoders.items():
+        if getattr(now.config, name) == 1 and encoder in now.config.trained_components:
+            return Advice(
+                f"`{name}` is 1, so {encoder} is never read and cannot learn, though it has a learning rate.",
+                f"Set `{encoder}_lr` to 0, or lower `{name}`.",
+                change(**{f"{encoder}_lr": 0.0}),
+            )
+    return None
+
+
 @rule(Severity.WARNING, "caption_tag_dropout_rate")
 def all_tags_dropped(now: Situation) -> Advice | None:
     """Dropping nearly all tags leaves no words to learn."""
@@ -124,7 +141,7 @@ def all_tags_dropped(now: Situation) -> Advice | None:
 def weights_of_flow_model(now: Situation) -> Advice | None:
     """Flux and SD3 were not made to be led by scaled states."""
     config = now.config
-    if not config.weighted_captions or FAMILIES[config.model_type].predicts != "velocity":
+    if not config.weighted_captions or not now.is_flow:
         return None
     return Advice(
         f"`weighted_captions` is on, but {config.model_type} knows no weights of words: they are for SD1.5 "
@@ -137,7 +154,7 @@ def weights_of_flow_model(now: Situation) -> Advice | None:
 @rule(Severity.NOTE, "weighted_captions", "shuffle_caption", "caption_tag_dropout_rate")
 def weights_and_moving_tags(now: Situation) -> Advice | None:
     """Tags move one by one, and brackets with them."""
-    if not (now.config.weighted_captions and _tags_move(now)):
+    if not (now.config.weighted_captions and tags_move(now.config)):
         return None
     return Advice(
         "`weighted_captions` is on, but tags move or drop: brackets around several tags come apart.",
@@ -149,7 +166,7 @@ def weights_and_moving_tags(now: Situation) -> Advice | None:
 def captions_cut(now: Situation) -> Advice | None:
     """What is cut off is never learned."""
     limit = now.config.max_token_length
-    known = now.facts.dataset.long_captions if now.facts.dataset and not _reads_with_t5(now) else ()
+    known = now.facts.dataset.long_captions if now.facts.dataset and not now.is_flow else ()
     cut = [caption for caption in known if caption.tokens > limit]
     if not cut:
         return None

@@ -76,15 +76,6 @@ def mirrored_pictures(now: Situation) -> Advice | None:
     return Advice("`flip_aug` harms lettering, and faces or characters that are not symmetric.")
 
 
-@rule(Severity.NOTE, "prior_loss_weight", "reg_data_dir")
-def weight_of_nothing(now: Situation) -> Advice | None:
-    """Only regularisation pictures are weighted."""
-    config = now.config
-    if config.prior_loss_weight == 1 or config.reg_data_dir or config.dataset_config:
-        return None
-    return Advice("`prior_loss_weight` has no effect: there are no regularisation pictures.")
-
-
 @rule(Severity.NOTE, "max_train_steps", "max_train_epochs")
 def steps_win(now: Situation) -> Advice | None:
     """When both are set, the steps decide."""

@@ -4,16 +4,18 @@ from collections.abc import Iterator
 
 from lora_widgets.config.facts import Facts
 from lora_widgets.config.fields import FieldSpec, fields
+from lora_widgets.config.idle import idle_settings
 from lora_widgets.config.rules.rule import Finding, Fix, Severity
 from lora_widgets.config.training_config import TrainingConfig
 
 
 def findings_on_each_setting(config: TrainingConfig, facts: Facts) -> Iterator[Finding]:
     """Yield findings that follow from a setting's declaration."""
+    reasons = {name: idle.reason for name, idle in idle_settings(config) if not idle.rule}
     for spec in fields(TrainingConfig):
         value = getattr(config, spec.name)
         if value != spec.default and not spec.required:
-            finding = _without_effect(spec, config)
+            finding = _without_effect(spec, config) or _idle(spec, reasons.get(spec.name, ""))
             if finding is not None:
                 yield finding
         if spec.name in facts.missing_paths:
@@ -22,10 +24,9 @@ def findings_on_each_setting(config: TrainingConfig, facts: Facts) -> Iterator[F
 
 def _without_effect(spec: FieldSpec, config: TrainingConfig) -> Finding | None:
     """Say that a changed setting does nothing: in this version, or with another setting as it is."""
-    fix = Fix(f"Set {spec.name} back", {spec.name: spec.default})
     if spec.not_yet:
         message = f"`{spec.name}` is not active yet; it has no effect in this version."
-        return Finding(Severity.WARNING, (spec.name,), message, "Leave it at its default.", fix)
+        return Finding(Severity.WARNING, (spec.name,), message, "Leave it at its default.", _set_back(spec))
     when = spec.only_when
     if when is None or getattr(config, when.setting) in when.values:
         return None
@@ -35,8 +36,21 @@ def _without_effect(spec: FieldSpec, config: TrainingConfig) -> Finding | None:
         (spec.name, when.setting),
         f"`{spec.name}` has no effect: it acts only when `{when.setting}` is {needed}.",
         f"Leave it, or set `{when.setting}` to {needed}.",
-        fix,
+        _set_back(spec),
     )
+
+
+def _idle(spec: FieldSpec, reason: str) -> Finding | None:
+    """Say why a changed setting does nothing with the others as they are; None without a reason."""
+    if not reason:
+        return None
+    because = reason.format_map({name: f"`{name}`" for name in TrainingConfig.model_fields})
+    message = f"`{spec.name}` has no effect: {because}."
+    return Finding(Severity.NOTE, (spec.name,), message, "", _set_back(spec))
+
+
+def _set_back(spec: FieldSpec) -> Fix:
+    return Fix(f"Set {spec.name} back", {spec.name: spec.default})
 
 
 def _words(values: tuple[object, ...]) -> str:

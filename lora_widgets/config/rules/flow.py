@@ -26,7 +26,7 @@ def answer_that_is_no_velocity(now: Situation) -> Advice | None:
 def shift_unused(now: Situation) -> Advice | None:
     """Some samplings are not shifted, and one follows the size of the picture."""
     sampling = now.config.timestep_sampling
-    if not _changed(now, "discrete_flow_shift", family="Flux") or sampling in ("shift", "sigma"):
+    if not _is_changed_for_flux(now, "discrete_flow_shift") or sampling in ("shift", "sigma"):
         return None
     return Advice(
         f"`discrete_flow_shift` has no effect: `timestep_sampling` is {sampling}.",
@@ -39,7 +39,7 @@ def shift_unused(now: Situation) -> Advice | None:
 def sigmoid_scale_unused(now: Situation) -> Advice | None:
     """It is the spread of three of the samplings."""
     sampling = now.config.timestep_sampling
-    if not _changed(now, "sigmoid_scale", family="Flux") or sampling not in ("uniform", "sigma"):
+    if not _is_changed_for_flux(now, "sigmoid_scale") or sampling not in ("uniform", "sigma"):
         return None
     return Advice(
         f"`sigmoid_scale` has no effect: `timestep_sampling` is {sampling}.",
@@ -72,7 +72,7 @@ def numbers_of_another_scheme(now: Situation) -> Advice | None:
     unused = [
         name
         for name, scheme in schemes.items()
-        if _is_flow(now) and _changed(now, name, family=config.model_type)
+        if now.is_flow and now.is_changed(name)
         if config.weighting_scheme != scheme
     ]
     if not unused:
@@ -89,7 +89,7 @@ def numbers_of_another_scheme(now: Situation) -> Advice | None:
 @rule(Severity.WARNING, "mixed_precision", "model_type")
 def fp16_of_flow_models(now: Situation) -> Advice | None:
     """T5 and the large transformers were trained in bf16 and leave the range of fp16."""
-    if not _is_flow(now) or now.config.mixed_precision != "fp16":
+    if not now.is_flow or now.config.mixed_precision != "fp16":
         return None
     return Advice(
         f"`mixed_precision` is fp16, but {now.config.model_type} and T5 have values beyond its range.",
@@ -116,7 +116,7 @@ def sides_without_patches(now: Situation) -> Advice | None:
     """The transformer reads patches of 2 by 2 latents; buckets see to it, and without them nothing does."""
     config, multiple = now.config, FAMILIES[now.config.model_type].samples.side_multiple
     sides = config.resolution_size
-    if config.enable_bucket or not _is_flow(now) or all(side % multiple == 0 for side in sides):
+    if config.enable_bucket or not now.is_flow or all(side % multiple == 0 for side in sides):
         return None
     fitted = [max(64, side - side % multiple) for side in sides]
     value = str(fitted[0]) if len(set(fitted)) == 1 else ",".join(map(str, fitted))
@@ -129,13 +129,26 @@ def sides_without_patches(now: Situation) -> Advice | None:
     )
 
 
-def _is_flow(now: Situation) -> bool:
-    return FAMILIES[now.config.model_type].predicts == "velocity"
+@rule(Severity.ERROR, "resolution", "max_bucket_reso", "pretrained_model_name_or_path")
+def sides_beyond_the_positions(now: Situation) -> Advice | None:
+    """The model has no place for what lies further out."""
+    config, largest, dataset = now.config, now.facts.largest_side, now.facts.dataset
+    if largest is None or not now.is_flow:
+        return None
+    sizes = dataset.bucket_sizes if dataset else () if config.enable_bucket else (config.resolution_size,)
+    width, height = max(sizes, key=max, default=(0, 0))
+    if max(width, height) <= largest:
+        return None
+    return Advice(
+        f"Pictures would be trained at {width} x {height} pixels, but the base model knows positions for "
+        f"sides of up to {largest} only.",
+        f"Lower `resolution`, or keep sides to {largest}: with `enable_bucket` by `max_bucket_reso`, which "
+        "acts while `bucket_no_upscale` is off.",
+    )
 
 
-def _changed(now: Situation, name: str, *, family: str) -> bool:
-    default = fields_by_name(TrainingConfig)[name].default
-    return now.config.model_type == family and getattr(now.config, name) != default
+def _is_changed_for_flux(now: Situation, setting: str) -> bool:
+    return now.config.model_type == "Flux" and now.is_changed(setting)
 
 
 def _scheme_acts(now: Situation) -> bool:

@@ -4,10 +4,9 @@ import math
 
 from lora_widgets.catalog.lr_schedules import LR_SCHEDULES, POLYNOMIAL_END_RATE, step_rules
 from lora_widgets.config.names import did_you_mean
-from lora_widgets.config.rates import base_rates, common_text_rate_is_unused
+from lora_widgets.config.rates import base_rates
 from lora_widgets.config.rules.rule import Advice, Severity, Situation, change, rule
 from lora_widgets.config.setup import DEMO
-from lora_widgets.config.training_config import TrainingConfig
 
 _OWN_RATES = {"(IA)³": (5e-3, 1e-2), "Native Fine-Tuning": (1e-6, 1e-5)}
 """What is usual for adapter types that want other rates than LoRA."""
@@ -27,18 +26,6 @@ def nothing_is_trained(now: Situation) -> Advice | None:
         "`unet_lr` and the rates of the text encoders are all 0: nothing would be trained.",
         "Set at least `unet_lr` above 0; 1e-4 to 5e-4 is usual.",
         change(unet_lr=5e-4),
-    )
-
-
-@rule(Severity.NOTE, "text_encoder_lr", "text_encoder_1_lr", "text_encoder_2_lr")
-def common_rate_unused(now: Situation) -> Advice | None:
-    """Where each text encoder has a rate of its own, none is left for the common one."""
-    rate = now.config.text_encoder_lr
-    is_usual = rate == TrainingConfig.model_fields["text_encoder_lr"].default
-    if is_usual or not common_text_rate_is_unused(now.config):
-        return None
-    return Advice(
-        f"`text_encoder_lr` is {rate:g}, but every text encoder has a rate of its own: it has no effect."
     )
 
 

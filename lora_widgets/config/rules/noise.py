@@ -1,6 +1,5 @@
 """Rules about noise and loss."""
 
-from lora_widgets.catalog.families import FAMILIES
 from lora_widgets.config.rules.rule import Advice, Severity, Situation, change, rule
 
 
@@ -8,7 +7,7 @@ from lora_widgets.config.rules.rule import Advice, Severity, Situation, change, 
 def low_snr_gamma(now: Situation) -> Advice | None:
     """A cap below 1 weights nearly every step down."""
     gamma = now.config.snr_gamma
-    if gamma is None or gamma >= 1 or _is_flow(now):
+    if gamma is None or gamma >= 1 or now.is_flow:
         return None
     return Advice(
         f"`min_snr_gamma` is {gamma:g}: nearly all steps of noise then count for little.",
@@ -20,7 +19,7 @@ def low_snr_gamma(now: Situation) -> Advice | None:
 @rule(Severity.WARNING, "zero_terminal_snr", "v_parameterization")
 def zero_terminal_for_noise_models(now: Situation) -> Advice | None:
     """With noise prediction, a last step without any picture teaches nothing."""
-    if not now.config.zero_terminal_snr or now.config.v_parameterization or _is_flow(now):
+    if not now.config.zero_terminal_snr or now.config.v_parameterization or now.is_flow:
         return None
     return Advice(
         "`zero_terminal_snr` is only for base models that predict v and were trained so; others cannot learn "
@@ -34,7 +33,7 @@ def zero_terminal_for_noise_models(now: Situation) -> Advice | None:
 @rule(Severity.NOTE, "v_parameterization", "zero_terminal_snr")
 def v_without_zero_terminal(now: Situation) -> Advice | None:
     """Newer v models want both."""
-    if not now.config.v_parameterization or now.config.zero_terminal_snr or _is_flow(now):
+    if not now.config.v_parameterization or now.config.zero_terminal_snr or now.is_flow:
         return None
     return Advice(
         "Many base models that predict v, such as NoobAI-XL, were trained with zero terminal SNR too.",
@@ -46,7 +45,7 @@ def v_without_zero_terminal(now: Situation) -> Advice | None:
 @rule(Severity.ERROR, "v_parameterization", "model_type")
 def v_of_flow_models(now: Situation) -> Advice | None:
     """The velocity of flow matching is another one."""
-    if not (now.config.v_parameterization and _is_flow(now)):
+    if not (now.config.v_parameterization and now.is_flow):
         return None
     return Advice(
         f"`v_parameterization` is on, but {now.config.model_type} predicts the velocity of flow matching, "
@@ -60,7 +59,7 @@ def v_of_flow_models(now: Situation) -> Advice | None:
 def scaled_v_without_v(now: Situation) -> Advice | None:
     """There is no v loss to scale."""
     config = now.config
-    if not config.scale_v_pred_loss_like_noise_pred or config.v_parameterization or _is_flow(now):
+    if not config.scale_v_pred_loss_like_noise_pred or config.v_parameterization or now.is_flow:
         return None
     return Advice(
         "`scale_v_pred_loss_like_noise_pred` is on, but it only makes sense where v is predicted, and "
@@ -74,7 +73,7 @@ def scaled_v_without_v(now: Situation) -> Advice | None:
 @rule(Severity.ERROR, "v_pred_like_loss", "v_parameterization")
 def v_like_with_v(now: Situation) -> Advice | None:
     """The loss is a v loss already."""
-    if not (now.config.v_pred_like_loss > 0 and now.config.v_parameterization) or _is_flow(now):
+    if not (now.config.v_pred_like_loss > 0 and now.config.v_parameterization) or now.is_flow:
         return None
     return Advice(
         f"`v_pred_like_loss` is {now.config.v_pred_like_loss:g}, but it is for noise prediction, and "
@@ -87,7 +86,7 @@ def v_like_with_v(now: Situation) -> Advice | None:
 @rule(Severity.WARNING, "debiased_estimation_loss", "min_snr_gamma_enabled")
 def two_weightings(now: Situation) -> Advice | None:
     """Both weight nearly clean pictures down, and the weights multiply."""
-    if not (now.config.debiased_estimation_loss and now.config.min_snr_gamma_enabled) or _is_flow(now):
+    if not (now.config.debiased_estimation_loss and now.config.min_snr_gamma_enabled) or now.is_flow:
         return None
     return Advice(
         "`debiased_estimation_loss` and `min_snr_gamma_enabled` both act: their weights multiply, so that "
@@ -129,7 +128,7 @@ def one_timestep(now: Situation) -> Advice | None:
 @rule(Severity.NOTE, "model_type", "min_snr_gamma_enabled", "multinoise")
 def not_for_flow_models(now: Situation) -> Advice | None:
     """Flow matching has plain noise, and no signal-to-noise ratio in its loss."""
-    if not _is_flow(now):
+    if not now.is_flow:
         return None
     on = [name for name in ("min_snr_gamma_enabled", "multinoise") if getattr(now.config, name)]
     if not on:
@@ -145,7 +144,7 @@ def not_for_flow_models(now: Situation) -> Advice | None:
 @rule(Severity.WARNING, "adaptive_noise_scale", "noise_offset")
 def adaptive_without_offset(now: Situation) -> Advice | None:
     """The adaptive part only enlarges an offset."""
-    if now.config.adaptive_noise_scale == 0 or now.config.noise_offset > 0 or _is_flow(now):
+    if now.config.adaptive_noise_scale == 0 or now.config.noise_offset > 0 or now.is_flow:
         return None
     return Advice(
         f"`adaptive_noise_scale` is {now.config.adaptive_noise_scale:g}, but `noise_offset` is 0: it has "
@@ -179,7 +178,7 @@ def perturbation_of_nothing(now: Situation) -> Advice | None:
 @rule(Severity.NOTE, "noise_offset_random_strength", "noise_offset")
 def random_strength_of_nothing(now: Situation) -> Advice | None:
     """There is no offset whose strength could vary."""
-    if not now.config.noise_offset_random_strength or now.config.noise_offset > 0 or _is_flow(now):
+    if not now.config.noise_offset_random_strength or now.config.noise_offset > 0 or now.is_flow:
         return None
     return Advice(
         "`noise_offset_random_strength` has no effect: `noise_offset` is 0.",
@@ -191,7 +190,7 @@ def random_strength_of_nothing(now: Situation) -> Advice | None:
 @rule(Severity.WARNING, "noise_offset", "multinoise")
 def two_noise_shapes(now: Situation) -> Advice | None:
     """Multi-resolution noise is scaled back after the offset was added."""
-    if not (now.config.noise_offset > 0 and now.config.multinoise) or _is_flow(now):
+    if not (now.config.noise_offset > 0 and now.config.multinoise) or now.is_flow:
         return None
     return Advice(
         "`noise_offset` and `multinoise` both act: the offset is added first and then weakened again.",
@@ -203,14 +202,10 @@ def two_noise_shapes(now: Situation) -> Advice | None:
 @rule(Severity.WARNING, "noise_offset")
 def strong_offset(now: Situation) -> Advice | None:
     """A large offset gives unnatural contrast."""
-    if now.config.noise_offset <= 0.2 or _is_flow(now):
+    if now.config.noise_offset <= 0.2 or now.is_flow:
         return None
     return Advice(
         f"`noise_offset` is {now.config.noise_offset:g}: pictures become unnaturally dark or bright.",
         "At most 0.1 is usual.",
         change(noise_offset=0.05),
     )
-
-
-def _is_flow(now: Situation) -> bool:
-    return FAMILIES[now.config.model_type].predicts == "velocity"

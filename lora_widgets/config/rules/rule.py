@@ -71,7 +71,16 @@ class Situation:
     @property
     def has_convolutions(self) -> bool:
         """Whether the denoiser is a UNet; the transformers of Flux and SD3 have linear layers only."""
-        return FAMILIES[self.config.model_type].predicts != "velocity"
+        return not self.is_flow
+
+    @property
+    def is_flow(self) -> bool:
+        """Whether the family is trained by flow matching."""
+        return FAMILIES[self.config.model_type].is_flow
+
+    def is_changed(self, setting: str) -> bool:
+        """Say whether a setting has another value than its default."""
+        return getattr(self.config, setting) != TrainingConfig.model_fields[setting].default
 
 
 @dataclass(frozen=True)

@@ -99,6 +99,22 @@ def sample_too_large(now: Situation) -> Advice | None:
     return None
 
 
+@rule(Severity.ERROR, "sample_prompts", "pretrained_model_name_or_path")
+def sample_beyond_the_positions(now: Situation) -> Advice | None:
+    """The model has no place for what lies further out."""
+    largest, prompts = now.facts.largest_side, _prompts(now)
+    if largest is None or not now.is_flow:
+        return None
+    for written, prompt in zip(prompts, prompts_of(prompts, now.config), strict=True):
+        if max(prompt.width, prompt.height) > largest:
+            return Advice(
+                f"`sample_prompts`, {written.place}: {prompt.width} x {prompt.height} pixels, but the base "
+                f"model knows positions for sides of up to {largest} only.",
+                f"Draw it with sides of at most {largest}, with --w and --h.",
+            )
+    return None
+
+
 @rule(Severity.WARNING, "sample_prompts", "model_type")
 def sample_large(now: Situation) -> Advice | None:
     """A picture of many times the size the family knows takes long, and shows things twice."""
@@ -153,7 +169,7 @@ def embedded_guidance_without_effect(now: Situation) -> Advice | None:
 @rule(Severity.NOTE, "sample_prompts", "model_type")
 def sampler_without_effect(now: Situation) -> Advice | None:
     """Flow matching has a sampler of its own."""
-    if FAMILIES[now.config.model_type].predicts != "velocity":
+    if not now.is_flow:
         return None
     places = [prompt.place for prompt in _prompts(now) if "sampler" in prompt.says]
     if not places:
@@ -200,7 +216,7 @@ def samples_never_come(now: Situation) -> Advice | None:
 def sampler_package(now: Situation) -> Advice | None:
     """One sampler needs a package of its own."""
     own = now.config.sample_sampler
-    if FAMILIES[now.config.model_type].predicts == "velocity":
+    if now.is_flow:
         return None
     for prompt in _prompts(now):
         name = str(prompt.says.get("sampler", own))
