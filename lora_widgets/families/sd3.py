@@ -221,8 +221,6 @@ class SD3:
             "ss_apply_lg_attn_mask": str(self._clips_are_masked),
             "ss_apply_t5_attn_mask": str(self._t5_is_masked),
             "ss_clip_skip": "None",  # not that of the settings, which SD1.5 alone reads
-            "ss_apply_lg_attn_mask": "False",
-            "ss_apply_t5_attn_mask": str(self._t5_is_masked),
             "modelspec.encoder_layer": "2",
             "modelspec.architecture": f"stable-diffusion-3-{self._layout.variant}/lora",
             **self._layout.file_names(),
