@@ -191,10 +191,9 @@ class MemoryQuestion:
         part = self.model.denoiser
         kept = BASE_WEIGHTS[self.config.base_weights].bytes_per_number or self._number
         whole = (part.numbers - part.linear) * self._number + part.linear * kept
-        # A stored weight is dense for the moment of its product: once in making it, once as its answer.
-        dense = (
-            2 * part.largest * self._number if BASE_WEIGHTS[self.config.base_weights].bytes_per_number else 0
-        )
+        # A stored weight is dense for the moment of its product.
+        is_stored = BASE_WEIGHTS[self.config.base_weights].bytes_per_number > 0
+        dense = part.largest * self._number if is_stored else 0
         return whole * (1 - self._share_away) + dense
 
     @property
