@@ -108,11 +108,12 @@ def planned(layer: Layer, config: Any, preset: LayerPreset, options: Options) ->
 def options_for(config: Any) -> Options:
     """Return the finer settings that the type reads, and what it fixes by itself."""
     row = LORA_TYPES[config.lora_type]
-    chosen = {
+    chosen: dict[str, Any] = {
         field.name: getattr(config, field.name) if field.name in row.reads else field.default
         for field in fields(Options)
     }
-    return Options(**chosen | dict(row.arguments))
+    chosen.update(row.arguments)
+    return Options(**chosen)
 
 
 def _size(layer: Layer, config: Any) -> tuple[int, float]:

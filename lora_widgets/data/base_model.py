@@ -166,7 +166,10 @@ def _of_file(path: Path) -> Found:
 
 
 def _place_of(name: str) -> Place:
-    return next((place for prefix, place in _PREFIXES if name.startswith(prefix)), "denoiser")
+    for prefix, place in _PREFIXES:
+        if name.startswith(prefix):
+            return place
+    return "denoiser"
 
 
 def _part_shapes(path: Path) -> Shapes:
