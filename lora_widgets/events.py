@@ -107,6 +107,18 @@ class MemoryPeak(Event):
 
 
 @dataclass(frozen=True)
+class TimeEstimate(Event):
+    """How long the rest of the run takes at the pace of its first steps; told once.
+
+    ``steps`` are still to be done. ``seconds_left`` counts samples too, where some have been drawn before.
+    """
+
+    steps: int
+    seconds_per_step: float
+    seconds_left: float
+
+
+@dataclass(frozen=True)
 class Finished(Event):
     """The run ended tidily: all steps "done", or "stopped" by the user with everything saved."""
 

@@ -24,6 +24,7 @@ from lora_widgets.events import (
     Saved,
     Started,
     StepDone,
+    TimeEstimate,
 )
 
 REDRAW_S = 0.1  # faster than this a person sees no difference
@@ -198,6 +199,14 @@ def finished_text(event: Finished, pace: Pace) -> str:
     return "\n".join([head, *(f"  {path}" for path in event.files), hint])
 
 
+def time_text(event: TimeEstimate) -> str:
+    """Say how long the rest of the run takes."""
+    return (
+        f"  {event.steps:,} more steps at {event.seconds_per_step:.2f} s take about "
+        f"{duration(event.seconds_left)}"
+    )
+
+
 def failed_text(event: Failed) -> str:
     """Say what can be resumed; the error itself is raised to the caller."""
     return f"The run failed. To go on from the last saved state, set `resume` to {event.last_state}"
@@ -215,6 +224,7 @@ LASTING: dict[type[Event], Callable[..., str]] = {
     Saved: saved_text,
     Notice: notice_text,
     Failed: failed_text,
+    TimeEstimate: time_text,
 }
 """Events that are one lasting line and nothing more."""
 

@@ -6,7 +6,17 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_widgets.events import Failed, Finished, Notice, PhaseProgress, SampleReady, Saved, Started, StepDone
+from lora_widgets.events import (
+    Failed,
+    Finished,
+    Notice,
+    PhaseProgress,
+    SampleReady,
+    Saved,
+    Started,
+    StepDone,
+    TimeEstimate,
+)
 from lora_widgets.terminal import ERASE_LINE, Pace, Printer, duration, rates_text
 
 STARTED = Started("thing", "/out", 10, 5, 2, 0, {"unet": 3}, {"unet": 1200}, "cpu")
@@ -101,6 +111,12 @@ def test_samples_of_a_step_are_one_line():
     text = shown(*samples, Saved("weights", 5, 1, "/out/thing.safetensors"))
     assert "samples at step 5: 3 pictures in 1.5 s, in /out/sample" in text
     assert text.index("samples") < text.index("saved at step 5: thing.safetensors")
+
+
+def test_how_long_the_rest_takes_stays_in_sight():
+    assert shown(STARTED, TimeEstimate(1600, 1.3, 2100.0)).endswith(
+        "  1,600 more steps at 1.30 s take about 35:00\n"
+    )
 
 
 def test_the_end_names_the_files_and_the_loss():

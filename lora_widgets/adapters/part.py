@@ -1,30 +1,12 @@
 """One piece of an adapter before it is made: what it attaches to, its type and its size."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from torch import Tensor
 
 from lora_widgets.adapters.targets import Target
-
-
-@dataclass(frozen=True)
-class Options:
-    """The finer settings of the types, by the names of ``config.lora``; each type reads its own."""
-
-    factor: int = -1
-    use_tucker: bool = False
-    use_scalar: bool = False
-    rs_lora: bool = False
-    dora_wd: bool = False
-    wd_on_output: bool = True
-    decompose_both: bool = False
-    full_matrix: bool = False
-    unbalanced_factorization: bool = False
-    block_size: int = 4
-    constraint: float = 0.0
-    rescaled: bool = False
-    train_on_input: bool = False
+from lora_widgets.config.adapter_plan import Options
 
 
 @dataclass(frozen=True)
@@ -35,7 +17,7 @@ class Part:
     algorithm: str
     rank: int
     alpha: float
-    options: Options = Options()
+    options: Options = field(default_factory=Options)
 
     @property
     def scale(self) -> float:

@@ -1,9 +1,7 @@
 """Which modules of a model an adapter attaches to."""
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import TypeGuard
 
 import torch
@@ -11,6 +9,7 @@ from torch import Tensor, nn
 
 from lora_widgets.adapters.keys import kohya_name
 from lora_widgets.catalog.layer_presets import LAYER_PRESETS, LayerChoice
+from lora_widgets.config.adapter_plan import is_chosen
 from lora_widgets.families.family import Root, alone
 from lora_widgets.families.stored_linear import weight_of
 
@@ -100,7 +99,12 @@ def single(name: str, module: Layer, other_names: tuple[str, ...] = ()) -> Targe
 def targets(root: Root, choice: LayerChoice = LORA_LAYERS) -> list[Target]:
     """Return what an adapter changes in a denoiser or text encoder, in the model's order, each once."""
     modules = dict(root.module.named_modules())
-    chosen = {path: module for path, module in _chosen(root, choice) if _is_adaptable(module, choice)}
+    chosen = [
+        path
+        for path, module in modules.items()
+        if _is_adaptable(module, choice)
+        and is_chosen(root.path_in_files(path), {*_around(path, modules), type(module).__name__}, choice)
+    ]
     by_path: dict[str, list[str]] = {}
     for path in chosen:
         by_path.setdefault(root.path_in_files(path), []).append(path)
@@ -109,28 +113,10 @@ def targets(root: Root, choice: LayerChoice = LORA_LAYERS) -> list[Target]:
     return [_target(root, paths, modules) for paths in by_path.values()]
 
 
-def matches(pattern: str, path: str, *, fnmatch: bool = False) -> bool:
-    """Say whether a pattern of a preset means the layer at ``path``: from its start, or its last parts."""
-    if fnmatch:
-        return fnmatchcase(path, pattern)
-    return bool(re.match(pattern, path) or re.search(rf"(?:^|\.)(?:{pattern})$", path))
-
-
-def _chosen(root: Root, choice: LayerChoice) -> Iterator[tuple[str, nn.Module]]:
-    """Yield modules in blocks of the chosen classes, then those of chosen names; some more than once."""
-    excluded = [
-        lambda path, p=pattern: matches(p, path, fnmatch=choice.fnmatch) for pattern in choice.excluded
-    ]
-    for path, block in root.module.named_modules():
-        in_files = root.path_in_files(path)
-        if type(block).__name__ in choice.blocks:
-            for inner, module in block.named_modules(prefix=path):
-                if not any(is_excluded(root.path_in_files(inner)) for is_excluded in excluded):
-                    yield inner, module
-        elif any(matches(name, in_files, fnmatch=choice.fnmatch) for name in choice.names) and not any(
-            is_excluded(in_files) for is_excluded in excluded
-        ):
-            yield path, block
+def _around(path: str, modules: Mapping[str, nn.Module]) -> frozenset[str]:
+    """Return the classes of the modules that a module is in."""
+    steps = path.split(".")
+    return frozenset(type(modules[".".join(steps[:depth])]).__name__ for depth in range(len(steps)))
 
 
 def _is_adaptable(module: nn.Module, choice: LayerChoice) -> TypeGuard[Layer]:
@@ -162,8 +148,7 @@ def _target(root: Root, paths: list[str], modules: dict[str, nn.Module]) -> Targ
         assert isinstance(module, Layer)  # nothing else was chosen
         start, end = end, end + len(module.weight)
         members.append(Member(module, slice(start, end), path in root.halves_swapped))
-    parents = [".".join(paths[0].split(".")[:i]) for i in range(paths[0].count(".") + 1)]
-    blocks = frozenset(type(modules[parent]).__name__ for parent in parents)
+    blocks = _around(paths[0], modules)
     # diffusers writes its own paths, and counts no first text encoder; none holds stacked ones together.
     theirs = kohya_name("lora_te" if root.prefix == "lora_te1" else root.prefix, paths[0])
     others = () if theirs == name or len(paths) > 1 else (theirs,)

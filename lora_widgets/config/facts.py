@@ -49,18 +49,40 @@ class DatasetFacts:
 class PartSize:
     """One part of a base model, in numbers (weights): all of them, and those of its linear layers.
 
-    ``adapted`` are the numbers of the layers that LoRA adapts, ``adapted_sides`` the sum of the rows and
-    columns of these layers, which a low-rank matrix of rank 1 beside each of them would hold. ``blocks`` are
-    the numbers of each block of a transformer that reads text and picture side by side, ``single_blocks``
-    of those that read them as one.
+    ``largest`` are those of the largest linear layer. ``blocks`` are the numbers of each block of a
+    transformer that reads text and picture side by side, ``single_blocks`` of those that read them as one.
     """
 
     numbers: int = 0
     linear: int = 0
-    adapted: int = 0
-    adapted_sides: int = 0
+    largest: int = 0
     blocks: tuple[int, ...] = ()
     single_blocks: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class LayerFacts:
+    """A layer that an adapter can change, as files have it: ``path`` is where, ``blocks`` what it is in.
+
+    ``component`` is "unet" or a text encoder; ``shape`` that of its weight: (rows, columns), with the sides
+    of a kernel after them, or (channels,) of a norm.
+    """
+
+    component: str
+    path: str
+    shape: tuple[int, ...]
+    blocks: frozenset[str]
+    has_bias: bool
+
+    @property
+    def has_kernel(self) -> bool:
+        """Whether it is a convolution larger than 1x1."""
+        return len(self.shape) == 4 and self.shape[2:] != (1, 1)
+
+    @property
+    def is_norm(self) -> bool:
+        """Whether it is a normalisation layer."""
+        return len(self.shape) == 1
 
 
 @dataclass(frozen=True)
@@ -69,7 +91,7 @@ class BaseModelFacts:
 
     ``activations`` is what the denoiser keeps for its backward pass, None where its structure is unknown;
     ``latent_factor`` the pixels along a side that become one latent; ``vae_channels`` the widths of the VAE
-    at full size and at half size.
+    at full size and at half size; ``layers`` what an adapter can change.
     """
 
     denoiser: PartSize
@@ -78,6 +100,7 @@ class BaseModelFacts:
     activations: Activations | None
     latent_factor: int = 8
     vae_channels: tuple[int, int] = (128, 256)
+    layers: tuple[LayerFacts, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,14 @@ from functools import cached_property
 from lora_widgets.catalog.base_weights import BASE_WEIGHTS
 from lora_widgets.catalog.families import FAMILIES
 from lora_widgets.catalog.formats import PRECISIONS, SAVE_PRECISIONS
-from lora_widgets.catalog.lora_types import LORA_TYPES
 from lora_widgets.catalog.optimizers import OPTIMIZERS
 from lora_widgets.config.activations import PARTS_OF_4
-from lora_widgets.config.facts import BaseModelFacts, DatasetFacts, Facts, PartSize
+from lora_widgets.config.adapter_size import adapter_numbers
+from lora_widgets.config.facts import BaseModelFacts, DatasetFacts, Facts
 from lora_widgets.config.memory import blocks_of_flux
 from lora_widgets.config.steps import StepPlan, batch_sizes_of
 from lora_widgets.config.training_config import TrainingConfig
+from lora_widgets.errors import ConfigError
 
 FULL, HALF = 4, 2
 """Bytes of a number in full and in half precision."""
@@ -29,11 +30,11 @@ _NORMS_OF_CUDA = {"convolutions": 10 / 6, "transformer": 66 / 56}
 _GRADIENTS_OF_A_UNIT = 0.5
 # Swapped blocks that are on the GPU: the one that computes, the next, and what is left of the one before.
 _FETCHED_AT_ONCE = 3
-# Tensors of full size that a ResNet block of the VAE has alive at once, without gradients.
-_TENSORS_OF_VAE = 6
-# On a processor the libraries that a run touches first, and what allocators keep, count as its memory too.
-_PROGRAM = {"Encoding captions": 0.08e9}
-_PROGRAM_LATER = 0.25e9
+# Tensors that a convolution of the VAE has alive at once, without gradients: what its block began with, its
+# own input and output, and both once more in the order of numbers in which a processor computes.
+_TENSORS_OF_VAE = 5
+# On a processor the libraries that a run touches first count as its memory too.
+_PROGRAM = 0.06e9
 _DRAWN_AT_ONCE = 2
 """Pictures the denoiser computes at once for a sample: with and without the prompt."""
 
@@ -98,18 +99,16 @@ class MemoryQuestion:
 
     @cached_property
     def num_trained(self) -> int:
-        """How many numbers are trained: those of low-rank matrices, or all of the adapted layers."""
-        config, parts = self.config, list[PartSize]()
-        parts += [self.model.denoiser] if config.trains_unet else []
-        parts += [self.model.text_encoder] if config.trains_text_encoder else []
-        if LORA_TYPES[config.lora_type].algorithm == "full":
-            return sum(part.adapted for part in parts)
-        return config.network_dim * sum(part.adapted_sides for part in parts)
+        """How many numbers are trained; 0 where settings say none that can be, which other findings tell."""
+        try:
+            return adapter_numbers(self.config, self.model.layers)
+        except (ConfigError, ValueError, IndexError):
+            return 0
 
     def _with_program(self, phase: PhaseMemory) -> PhaseMemory:
         if self.on_gpu:
             return phase
-        return PhaseMemory(phase.name, (*phase.shares, ("program", _PROGRAM.get(phase.name, _PROGRAM_LATER))))
+        return PhaseMemory(phase.name, (*phase.shares, ("program", _PROGRAM)))
 
     def _captions(self) -> PhaseMemory:
         return PhaseMemory("Encoding captions", (("text encoder", self._text),))
@@ -136,7 +135,7 @@ class MemoryQuestion:
 
     def _samples(self) -> PhaseMemory:
         width, height = self.config.resolution_size
-        # A picture is decoded by blocks that begin at full size with the channels of half size.
+        # A picture is enlarged to full size with the channels of half size, by a convolution without a block.
         channels = self.model.vae_channels[1]
         decoding = self._vae + width * height * channels * (_TENSORS_OF_VAE - 1) * self._vae_number
         units = self.model.activations.units if self.model.activations else ()
@@ -192,7 +191,10 @@ class MemoryQuestion:
         part = self.model.denoiser
         kept = BASE_WEIGHTS[self.config.base_weights].bytes_per_number or self._number
         whole = (part.numbers - part.linear) * self._number + part.linear * kept
-        return whole * (1 - self._share_away)
+        # A stored weight is dense for the moment of its product.
+        is_stored = BASE_WEIGHTS[self.config.base_weights].bytes_per_number > 0
+        dense = part.largest * self._number if is_stored else 0
+        return whole * (1 - self._share_away) + dense
 
     @property
     def _share_away(self) -> float:

@@ -2,29 +2,32 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from math import isqrt, prod
 from pathlib import Path
 from typing import Any, Literal
 
 from lora_widgets.catalog.families import FAMILIES
 from lora_widgets.config.activations import Activations, activations_of
-from lora_widgets.config.facts import BaseModelFacts, PartSize
+from lora_widgets.config.facts import BaseModelFacts, LayerFacts, PartSize
 from lora_widgets.config.misplaced import BASE_MODEL
 from lora_widgets.config.weight_headers import read_header
+from lora_widgets.data.adaptable_layers import adaptable_layers
 from lora_widgets.demo.paths import DEMO, model_folder
 from lora_widgets.errors import ModelError
 
-Part = Literal["denoiser", "text_encoder", "vae"]
 Shapes = Mapping[str, tuple[int, ...]]
+Place = Literal["denoiser", "vae", "text_encoder", "text_encoder_2", "text_encoder_3"]
+Found = dict[str, Shapes]
+"""What the headers say, by the part's place in the model, or by the setting that names a file of its own."""
 
 _DENOISERS = ("unet", "transformer")
-_FOLDERS: dict[str, Part] = {
+_FOLDERS: dict[str, Place] = {
     "unet": "denoiser",
     "transformer": "denoiser",
     "text_encoder": "text_encoder",
-    "text_encoder_2": "text_encoder",
-    "text_encoder_3": "text_encoder",
+    "text_encoder_2": "text_encoder_2",
+    "text_encoder_3": "text_encoder_3",
     "vae": "vae",
 }
 _BLOCK = re.compile(r"(double|single|joint)_blocks\.(\d+)\.")
@@ -32,24 +35,21 @@ _BLOCK_OF_TRANSFORMER = re.compile(
     r"(?:model\.diffusion_model\.)?(single_)?(?:transformer_|double_|joint_)?blocks\.(\d+)\."
 )
 # How tensors of a single file begin; what begins otherwise is a denoiser that is alone in its file.
-_PREFIXES: tuple[tuple[str, Part], ...] = (
+_PREFIXES: tuple[tuple[str, Place], ...] = (
     ("first_stage_model.", "vae"),
     ("vae.", "vae"),
     ("cond_stage_model.", "text_encoder"),
+    ("conditioner.embedders.1.", "text_encoder_2"),
     ("conditioner.", "text_encoder"),
-    ("text_encoders.", "text_encoder"),
+    ("text_encoders.clip_l.", "text_encoder"),
+    ("text_encoders.clip_g.", "text_encoder_2"),
+    ("text_encoders.", "text_encoder_3"),
 )
-PART_FILES: dict[str, Part] = {
+PART_FILES: dict[str, Place] = {
     "vae_path": "vae",
     "clip_l_path": "text_encoder",
-    "clip_g_path": "text_encoder",
-    "t5xxl_path": "text_encoder",
-}
-# The layers that LoRA adapts: those of transformers and attention, not the embeddings beside them.
-_ADAPTED: dict[Part, re.Pattern[str]] = {
-    "denoiser": re.compile(r"transformer_blocks\.|\.proj_(in|out)\.|(double|single|joint)_blocks\."),
-    "text_encoder": re.compile(r"attn|mlp"),  # CLIP; a T5 never learns
-    "vae": re.compile(r"(?!)"),
+    "clip_g_path": "text_encoder_2",
+    "t5xxl_path": "text_encoder_3",
 }
 # Single files have no configuration; those of the families' own models. What is left out are the defaults.
 SINGLE_FILE_CONFIGS: dict[str, dict[str, Any]] = {
@@ -75,24 +75,24 @@ def base_model_facts(values: Mapping[str, object]) -> BaseModelFacts | None:
     try:
         place = model_folder() if name == DEMO else Path(name).expanduser()
         found = _of_folder(place) if place.is_dir() else _of_file(place)
-        for setting, value in separate.items():
-            if value and (shapes := _part_shapes(Path(value).expanduser())):
-                part = PART_FILES[setting]
-                size = part_size(shapes, part)
-                found[part] = size if part == "vae" else _sum(found.get(part), size)
         if "denoiser" not in found:
             return None
+        for setting, value in separate.items():
+            if value and (shapes := _part_shapes(Path(value).expanduser())):
+                found[setting] = shapes
         config, vae = _configs(place, family)
     except (ModelError, OSError, ValueError, RuntimeError):  # the start names what is wrong with a file
         return None
     widths = tuple(int(width) for width in vae.get("block_out_channels", ()))
+    texts = [shapes for key, shapes in found.items() if PART_FILES.get(key, key).startswith("text")]
     return BaseModelFacts(
-        denoiser=found["denoiser"],
-        text_encoder=found.get("text_encoder", PartSize()),
-        vae=found.get("vae", PartSize()),
+        denoiser=part_size(found["denoiser"]),
+        text_encoder=_sum(map(part_size, texts)),
+        vae=part_size(found.get("vae_path") or found.get("vae", {})),
         activations=config,
         latent_factor=2 ** (len(widths) - 1) if widths else 8,
         vae_channels=(widths[0], widths[min(1, len(widths) - 1)]) if widths else (128, 256),
+        layers=_layers(found, family),
     )
 
 
@@ -114,15 +114,28 @@ def largest_side(values: Mapping[str, object]) -> int | None:
     return patches * FAMILIES[family].samples.side_multiple or None
 
 
-def part_size(shapes: Shapes, part: Part) -> PartSize:
+def _layers(found: Found, family: str) -> tuple[LayerFacts, ...]:
+    """Return what an adapter can change; a text encoder in a file of its own takes the place of another."""
+    components = {"unet": "denoiser", "1": "text_encoder", "2": "text_encoder_2"}
+    own = {place: setting for setting, place in PART_FILES.items() if setting in found}
+    layers: list[LayerFacts] = []
+    for component, place in components.items():
+        shapes = found.get(own.get(place, place), {})
+        layers += adaptable_layers(shapes, component=component, family=family)
+    return tuple(layers)
+
+
+def part_size(shapes: Shapes) -> PartSize:
     """Count the numbers of a part with tensors of these shapes."""
-    linear = {name: shape for name, shape in shapes.items() if name.endswith("weight") and _is_linear(shape)}
-    adapted = [shape[:2] for name, shape in linear.items() if _ADAPTED[part].search(name)]
+    linear = [
+        prod(shape)
+        for name, shape in shapes.items()
+        if name.endswith("weight") and len(shape) == 2 and "embed" not in name
+    ]
     return PartSize(
         numbers=sum(map(prod, shapes.values())),
-        linear=sum(prod(shape) for name, shape in linear.items() if "embed" not in name and len(shape) == 2),
-        adapted=sum(map(prod, adapted)),
-        adapted_sides=sum(map(sum, adapted)),
+        linear=sum(linear),
+        largest=max(linear, default=0),
         blocks=_numbers_of_blocks(shapes, ""),
         single_blocks=_numbers_of_blocks(shapes, "single_"),
     )
@@ -137,17 +150,9 @@ def _numbers_of_blocks(shapes: Shapes, kind: str) -> tuple[int, ...]:
     return tuple(numbers[index] for index in sorted(numbers))
 
 
-def _is_linear(shape: tuple[int, ...]) -> bool:
-    """Tell linear layers and 1 x 1 convolutions by their weight."""
-    return len(shape) == 2 or (len(shape) == 4 and shape[2:] == (1, 1))
-
-
-def _of_folder(folder: Path) -> dict[Part, PartSize]:
-    found: dict[Part, PartSize] = {}
-    for name, part in _FOLDERS.items():
-        if shapes := _folder_shapes(folder / name):
-            found[part] = _sum(found.get(part), part_size(shapes, part))
-    return found
+def _of_folder(folder: Path) -> Found:
+    shapes = [(place, _folder_shapes(folder / name)) for name, place in _FOLDERS.items()]
+    return {place: of_part for place, of_part in shapes if of_part}
 
 
 def _patches_of_file(path: Path) -> int:
@@ -179,20 +184,19 @@ def _config_of_file(path: Path, family: str) -> dict[str, Any] | None:
     return shared | kind | {"num_layers": kinds["joint"]}
 
 
-def _of_file(path: Path) -> dict[Part, PartSize]:
+def _of_file(path: Path) -> Found:
     if path.suffix.lower() != ".safetensors" or not path.is_file():
         return {}
-    parts: dict[Part, dict[str, tuple[int, ...]]] = {}
+    parts: dict[str, dict[str, tuple[int, ...]]] = {}
     for name, shape in read_header(BASE_MODEL, path).shapes.items():
-        part = _part_of(name)
-        parts.setdefault(part, {})[name] = shape
-    return {part: part_size(shapes, part) for part, shapes in parts.items()}
+        parts.setdefault(_place_of(name), {})[name] = shape
+    return {**parts}
 
 
-def _part_of(name: str) -> Part:
-    for prefix, part in _PREFIXES:
+def _place_of(name: str) -> Place:
+    for prefix, place in _PREFIXES:
         if name.startswith(prefix):
-            return part
+            return place
     return "denoiser"
 
 
@@ -229,14 +233,10 @@ def _json(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
-def _sum(one: PartSize | None, other: PartSize) -> PartSize:
-    if one is None:
-        return other
+def _sum(parts: Iterable[PartSize]) -> PartSize:
+    found = tuple(parts)
     return PartSize(
-        one.numbers + other.numbers,
-        one.linear + other.linear,
-        one.adapted + other.adapted,
-        one.adapted_sides + other.adapted_sides,
-        one.blocks + other.blocks,
-        one.single_blocks + other.single_blocks,
+        numbers=sum(part.numbers for part in found),
+        linear=sum(part.linear for part in found),
+        largest=max((part.largest for part in found), default=0),
     )

@@ -2,29 +2,9 @@
 
 from torch import nn
 
+from lora_widgets.catalog.native_paths import native_path, native_row
+from lora_widgets.catalog.transformer_paths import SD3_BLOCKS
 from lora_widgets.families.family import Root
-from lora_widgets.families.native_paths import NativeBlocks, NativePlace, fused, native_path, native_row
-
-SD3_BLOCKS = (
-    NativeBlocks(
-        ours="transformer_blocks",
-        native="joint_blocks",
-        modules={
-            **fused("x_block.attn.qkv", "attn.to_q", "attn.to_k", "attn.to_v"),
-            **fused("x_block.attn2.qkv", "attn2.to_q", "attn2.to_k", "attn2.to_v"),
-            **fused("context_block.attn.qkv", "attn.add_q_proj", "attn.add_k_proj", "attn.add_v_proj"),
-            "attn.to_out.0": NativePlace("x_block.attn.proj"),
-            "attn2.to_out.0": NativePlace("x_block.attn2.proj"),
-            "attn.to_add_out": NativePlace("context_block.attn.proj"),
-            "ff.net.0.proj": NativePlace("x_block.mlp.fc1"),
-            "ff.net.2": NativePlace("x_block.mlp.fc2"),
-            "ff_context.net.0.proj": NativePlace("context_block.mlp.fc1"),
-            "ff_context.net.2": NativePlace("context_block.mlp.fc2"),
-            "norm1.linear": NativePlace("x_block.adaLN_modulation.1"),
-            "norm1_context.linear": NativePlace("context_block.adaLN_modulation.1"),
-        },
-    ),
-)
 
 
 def sd3_root(transformer: nn.Module) -> Root:

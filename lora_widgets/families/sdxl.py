@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from lora_widgets.catalog.unet_paths import sgm_path
 from lora_widgets.families import autoencoder, clip_text, denoiser
 from lora_widgets.families.family import Part, Root, TextEmbedding
 from lora_widgets.families.fingerprint import fingerprint
 from lora_widgets.families.in_memory import free_memory, loaded
 from lora_widgets.families.noise_schedule import noise_process, notes_on_schedule
 from lora_widgets.families.sd_layout import Layout, read_layout
-from lora_widgets.families.unet_paths import sgm_path
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL

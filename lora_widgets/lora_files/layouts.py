@@ -12,10 +12,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from lora_widgets.families.flux_names import FLUX_BLOCKS
-from lora_widgets.families.native_paths import NativeBlocks
-from lora_widgets.families.sd3_names import SD3_BLOCKS
-from lora_widgets.families.unet_paths import from_ldm, to_ldm
+from lora_widgets.catalog.native_paths import NativeBlocks
+from lora_widgets.catalog.transformer_paths import FLUX_BLOCKS, SD3_BLOCKS
+from lora_widgets.catalog.unet_paths import from_ldm, to_ldm
 
 Paths = Literal["unet", "ldm unet", "blocks", "text"]
 

@@ -14,6 +14,14 @@ def counted(count: int, word: str) -> str:
     return f"{count:,} {word if count == 1 else plural}"
 
 
+def about(seconds: float) -> str:
+    """Write a length of time as people say it: 40 s, 35 min, 2 h 10 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
 def gigabytes(count: float) -> str:
     """Write a number of bytes: 12.3 GB, or 210 MB where it is less than one."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.0f} MB"

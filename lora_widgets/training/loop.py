@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lora_widgets.config.rates import rates_at
+from lora_widgets.config.time_estimate import remember_pace
 from lora_widgets.data.dataset import Batch
 from lora_widgets.data.prefetch import Prefetcher
 from lora_widgets.errors import TrainingError
@@ -78,8 +79,10 @@ def run_loop(job: Job, control: Control) -> Iterator[Event]:
 
 
 def _samples(job: Job, *, step: int, epoch: int, untouched: bool) -> Iterator[Event]:
+    begun = time.perf_counter()
     work = job.studio.draw_all(step=step, epoch=epoch, untouched=untouched)
     yield from job.peaks.measured(SAMPLES, work)
+    job.pace.take_round(time.perf_counter() - begun)
     job.peaks.restart()
 
 
@@ -106,15 +109,26 @@ def _one_step(job: Job, batches: Iterator[Batch], *, since: float) -> Iterator[E
         yield Notice(
             "info", f"Step {step + 1}: gradients overflowed in fp16, so the scaler skipped the update."
         )
+    seconds = time.perf_counter() - since
     yield StepDone(
         step=step + 1,
         epoch=job.epoch_of(step),
         loss=result.loss,
         learning_rates=rates_in_effect(job.optimizer),
         grad_norm=result.grad_norm,
-        seconds=time.perf_counter() - since,
+        seconds=seconds,
         images=result.images,
     )
+    yield from _how_long(job, seconds)
+
+
+def _how_long(job: Job, seconds: float) -> Iterator[Event]:
+    """Yield, once, how long the rest takes; later runs of the same kind know it beforehand."""
+    plan, pace = job.plan, job.pace
+    pace.take_step(seconds)
+    for estimate in pace.news(job.step, plan.steps, plan.config.sample_every):
+        remember_pace(plan.config, plan.facts, plan.steps, seconds_per_step=estimate.seconds_per_step)
+        yield estimate
 
 
 def train_step(job: Job, step: int, batches: Iterator[Batch]) -> StepResult:

@@ -30,7 +30,7 @@ from lora_widgets.training.state import Saved, find_state, identity_of, read_sta
 class Plan:
     """A run that can begin: what was found, what will be done, and where it goes on from, if it does.
 
-    ``memory`` is None where the size of the base model is unknown.
+    ``memory`` is None where the size of the base model is unknown; ``facts`` are what it was checked against.
     """
 
     config: TrainingConfig
@@ -44,6 +44,7 @@ class Plan:
     resumed: Saved | None
     start_values: tuple[dict[str, Any], str] | None
     memory: MemoryEstimate | None
+    facts: Facts
 
 
 def make_plan(config: TrainingConfig) -> Plan:
@@ -82,7 +83,18 @@ def make_plan(config: TrainingConfig) -> Plan:
     warnings += family.notes
     memory = estimate_for(config, facts, steps)
     return Plan(
-        config, found, steps, family, folder, prompts, identity, warnings, resumed, start_values, memory
+        config,
+        found,
+        steps,
+        family,
+        folder,
+        prompts,
+        identity,
+        warnings,
+        resumed,
+        start_values,
+        memory,
+        facts,
     )
 
 

@@ -22,6 +22,7 @@ from lora_widgets.training.memory_peaks import CAPTIONS, PICTURES, PeakMeter
 from lora_widgets.training.memory_peaks import LOADING as LOADING_DENOISER
 from lora_widgets.training.metadata import RunFacts
 from lora_widgets.training.optimizers import build_optimizer, load_optimizer
+from lora_widgets.training.pace import PaceMeter
 from lora_widgets.training.plan import Plan
 from lora_widgets.training.precision import Precision, precision_for
 from lora_widgets.training.randomness import generator_for
@@ -37,7 +38,7 @@ class Job:
     """A run ready to loop; beside the models, ``step``, ``weights`` and ``states`` are what changes.
 
     ``notices`` are what a step has to say beside its numbers; the loop passes them on. ``peaks`` measures
-    what each phase takes of the memory, ``first_step`` is where this run began.
+    what each phase takes of the memory, ``pace`` how long steps take; ``first_step`` is where this run began.
     """
 
     plan: Plan
@@ -50,6 +51,7 @@ class Job:
     studio: Studio
     facts: RunFacts
     peaks: PeakMeter
+    pace: PaceMeter = field(default_factory=PaceMeter)
     step: int = 0
     first_step: int = 0
     weights: tuple[str, ...] = ()

@@ -7,6 +7,7 @@ from contextlib import closing
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.events import Event, Finished, PhaseProgress
 from lora_widgets.families.family import PARTS
+from lora_widgets.families.in_memory import keep_large_blocks_apart
 from lora_widgets.training.control import Control, Stopped
 from lora_widgets.training.loop import run_loop
 from lora_widgets.training.out_of_memory import explained, is_out_of_memory, make_room
@@ -29,6 +30,7 @@ def iter_training(config: TrainingConfig, control: Control | None = None) -> Ite
     """
     control, began = control or Control(), time.monotonic()
     hush_libraries()
+    keep_large_blocks_apart()
     yield PhaseProgress(CHECKING, 0, 1)
     plan = make_plan(config)
     yield PhaseProgress(CHECKING, 1, 1)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import ipywidgets
 
-from lora_widgets.events import Event, Failed, Finished, MemoryPeak, Notice, Saved, Started
-from lora_widgets.preview.numbers import gigabytes
+from lora_widgets.events import Event, Failed, Finished, MemoryPeak, Notice, Saved, Started, TimeEstimate
+from lora_widgets.preview.numbers import about, counted, gigabytes
 from lora_widgets.widgets.markup import html_widget
 
 MAX_LINES = 200
@@ -71,6 +71,8 @@ def _text_of(event: Event) -> str | None:
             return f"Step {event.step}: saved {event.kind} {Path(event.path).name}"
         case MemoryPeak():
             return peak_text(event)
+        case TimeEstimate():
+            return time_text(event)
         case Finished():
             return f"{'Done' if event.reason == 'done' else 'Stopped'} at step {event.step}."
         case _:
@@ -81,6 +83,12 @@ def peak_text(event: MemoryPeak) -> str:
     """Say what a phase took, beside what was expected."""
     expected = f" (estimated: {gigabytes(event.estimated_bytes)})" if event.estimated_bytes else ""
     return f"{event.phase} took up to {gigabytes(event.peak_bytes)} of {event.place}{expected}."
+
+
+def time_text(event: TimeEstimate) -> str:
+    """Say how long the rest of the run takes."""
+    steps, left = counted(event.steps, "more step"), about(event.seconds_left)
+    return f"{steps} at {event.seconds_per_step:.2f} s take about {left}."
 
 
 def _started_text(event: Started) -> str:

@@ -7,8 +7,9 @@ from lora_widgets.config.facts import DatasetFacts
 from lora_widgets.config.findings import Draft
 from lora_widgets.config.memory_estimate import computes_on_gpu, estimate_for
 from lora_widgets.config.steps import StepPlan, batch_sizes_of
+from lora_widgets.config.time_estimate import expected_seconds
 from lora_widgets.config.training_config import TrainingConfig
-from lora_widgets.preview.numbers import counted, gigabytes
+from lora_widgets.preview.numbers import about, counted, gigabytes
 from lora_widgets.widgets.look_around import FOLDER, Seen
 
 
@@ -24,6 +25,7 @@ def steps_html(draft: Draft, seen: Seen, *, counting: bool) -> str:
     if draft.steps is not None and draft.config is not None and dataset is not None:
         number, words = f"{draft.steps.total_steps:,}", _arithmetic(draft.config, draft.steps, dataset, seen)
         note = _pictures(dataset) + _memory(draft.config, draft.steps, seen)
+        note += _time(draft.config, draft.steps, seen)
     else:
         number, words = "–", _formula(draft.config)
         note = _why_unknown(draft, counting=counting)
@@ -117,6 +119,12 @@ def _memory(config: TrainingConfig, steps: StepPlan, seen: Seen) -> str:
         return ""
     place = "GPU memory" if computes_on_gpu(seen.facts) else "memory"
     return f"; about {gigabytes(estimate.largest.bytes)} of {place}"
+
+
+def _time(config: TrainingConfig, steps: StepPlan, seen: Seen) -> str:
+    """Say how long the steps will take; nothing where no run of this kind has been measured."""
+    seconds = expected_seconds(config, seen.facts, steps)
+    return "" if seconds is None else f"; about {about(seconds)}, as the last run of this kind went"
 
 
 def _why_unknown(draft: Draft, *, counting: bool) -> str:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from lora_widgets.families.unet_paths import sgm_path
+from lora_widgets.catalog.unet_paths import sgm_path
 
 
 @pytest.fixture

@@ -3,10 +3,10 @@
 import pytest
 import torch
 
-from lora_widgets.adapters.blocks import block_of
-from lora_widgets.adapters.targets import matches
 from lora_widgets.adapters.weight_change import type_of, weight_change
 from lora_widgets.catalog.layer_presets import LAYER_PRESETS
+from lora_widgets.config.adapter_plan import matches
+from lora_widgets.config.block_numbers import block_of
 from lora_widgets.config.layer_presets import layers_of
 from lora_widgets.errors import ConfigError, ModelError, StateError
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from lora_widgets.adapters.targets import targets
+from lora_widgets.catalog.unet_paths import sgm_path
 from lora_widgets.families.family import Root
-from lora_widgets.families.unet_paths import sgm_path
 
 
 def read(name):

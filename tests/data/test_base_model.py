@@ -44,7 +44,11 @@ def test_a_single_file_has_the_same_sizes(tmp_path):
     facts = base_model_facts(settings(tmp_path / "one.safetensors"))
     assert facts is not None
     assert (facts.denoiser.numbers, facts.vae.numbers, facts.text_encoder.numbers) == (448, 216, 36)
-    assert (facts.denoiser.adapted, facts.denoiser.adapted_sides) == (32, 12)
+    assert {(layer.path, layer.shape) for layer in facts.layers if layer.component == "unet"} == {
+        ("down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_q", (8, 4)),
+        ("down_blocks.0.resnets.0.time_emb_proj", (8, 16)),
+        ("conv_out", (4, 8, 3, 3)),
+    }
     assert facts.activations is not None
 
 
@@ -85,16 +89,15 @@ def test_a_damaged_file_has_no_size(tiny_sd15, tmp_path):
     assert base_model_facts(settings(tmp_path)) is None
 
 
-def test_layers_that_lora_adapts_are_told_from_the_others():
+def test_linear_layers_are_told_from_the_others():
     shapes = {
         "down_blocks.0.attentions.0.proj_in.weight": (4, 4, 1, 1),
         "down_blocks.0.attentions.0.transformer_blocks.0.ff.net.2.weight": (4, 16),
         "down_blocks.0.resnets.0.time_emb_proj.weight": (4, 8),
         "down_blocks.0.resnets.0.conv_shortcut.weight": (4, 4, 1, 1),
     }
-    size = part_size(shapes, "denoiser")
-    assert size.adapted_sides == 8 + 20
-    assert size.linear == 64 + 32
+    size = part_size(shapes)
+    assert (size.linear, size.largest) == (64 + 32, 64)
 
 
 FLOW_MODELS = {

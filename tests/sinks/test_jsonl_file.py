@@ -17,6 +17,7 @@ from lora_widgets.events import (
     Saved,
     Started,
     StepDone,
+    TimeEstimate,
 )
 from lora_widgets.sinks.jsonl_file import EVENTS, JsonlFile, as_line, read_events
 
@@ -30,6 +31,7 @@ EVERY_KIND = [
     Notice("warning", 'quotes " and\nlines'),
     Finished("done", 100, 100, 12.5, ("/runs/a", "/runs/b")),
     MemoryPeak("Training", 2_000_000_000, 2_100_000_000, "GPU memory"),
+    TimeEstimate(995, 1.3, 1300.5),
     Failed("no memory", "use a smaller batch", None),
 ]
 

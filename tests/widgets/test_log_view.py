@@ -4,7 +4,7 @@ import ipywidgets
 import pytest
 from fake_run import started, step_done
 
-from lora_widgets.events import Failed, Finished, Notice, PhaseProgress, Saved
+from lora_widgets.events import Failed, Finished, Notice, PhaseProgress, Saved, TimeEstimate
 from lora_widgets.widgets.log_view import MAX_LINES, LogView, entry_of
 
 
@@ -21,6 +21,7 @@ def log_of(*events):
     [
         (Notice("warning", "bf16 is not there"), "warning", "bf16 is not there"),
         (Saved("state", 5, 1, "/runs/zork-state"), "info", "Step 5: saved state zork-state"),
+        (TimeEstimate(1600, 1.3, 2100.0), "info", "1,600 more steps at 1.30 s take about 35 min."),
         (Finished("stopped", 5, 9, 1.0, ()), "info", "Stopped at step 5."),
         (Failed("No memory.", "Use less.", None), "error", "No memory. Use less."),
     ],

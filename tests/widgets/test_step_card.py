@@ -11,6 +11,7 @@ from lora_widgets.config.facts import DatasetFacts
 from lora_widgets.config.findings import Facts, Finding, Severity, check
 from lora_widgets.demo.config import demo_config
 from lora_widgets.preview.numbers import counted
+from lora_widgets.widgets import step_card
 from lora_widgets.widgets.look_around import Seen
 from lora_widgets.widgets.step_card import steps_html
 
@@ -38,6 +39,15 @@ def test_the_arithmetic_is_spelled_out():
 
 def test_different_repeats_are_not_multiplied():
     assert "16 pictures × 2 to 10 repeats = 90" in card(seen(90, repeats=(2, 10)))
+
+
+def test_the_time_is_told_where_a_run_of_the_kind_is_known(monkeypatch):
+    monkeypatch.setattr(step_card, "expected_seconds", lambda config, facts, steps: 1.5 * steps.total_steps)
+    assert "about 4 min, as the last run of this kind went" in card(seen(160))
+
+
+def test_no_time_is_told_before_a_run_of_the_kind():
+    assert "last run" not in card(seen(160))
 
 
 def test_rounding_is_told_where_it_happens():

@@ -1,6 +1,7 @@
 """Rules about what only some adapter types can do, or cannot."""
 
 from lora_widgets.catalog.lora_types import LORA_TYPES, PROGRAMS
+from lora_widgets.config.adapter_size import factors
 from lora_widgets.config.rules.rule import Advice, Severity, Situation, change, rule
 
 
@@ -73,7 +74,7 @@ def size_of_rotations(now: Situation) -> Advice | None:
         return None
     return Advice(
         f"`network_dim` is {config.network_dim}: with Diag-OFT this is the size of the blocks that turn, as "
-        f"far as it divides a layer. A layer of 320 outputs gets {_block_of_320(config.network_dim)}.",
+        f"far as it divides a layer. A layer of 320 outputs gets {factors(320, config.network_dim)[0]}.",
         "Larger is not always stronger; 4 to 16 is usual.",
     )
 
@@ -191,10 +192,3 @@ def strength_of_stabilised_ranks(now: Situation) -> Advice | None:
 
 def _next_multiple(value: int, of: int) -> int:
     return max(1, -(-value // of)) * of
-
-
-def _block_of_320(size: int) -> int:
-    """Return the block that Diag-OFT makes of 320 outputs: the smaller of a divisor and its partner."""
-    if 320 % size == 0:
-        return min(size, 320 // size)
-    return max(d for d in range(1, 18) if 320 % d == 0 and d <= size)

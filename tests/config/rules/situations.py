@@ -1,7 +1,7 @@
 """A configuration without any finding, and how a trigger in tests/golden/findings.json is applied to it."""
 
 from lora_widgets.config.activations import activations_of
-from lora_widgets.config.facts import BaseModelFacts, DatasetFacts, Facts, LongCaption, PartSize
+from lora_widgets.config.facts import BaseModelFacts, DatasetFacts, Facts, LayerFacts, LongCaption, PartSize
 from lora_widgets.config.findings import check
 from lora_widgets.config.prompts import PromptFile
 from lora_widgets.config.rules.each_setting import findings_on_each_setting
@@ -18,10 +18,14 @@ BASE = {
     "clip_skip": 1,
 }
 SD15_SIZE = BaseModelFacts(
-    denoiser=PartSize(numbers=859_520_964, linear=282_000_000, adapted=272_000_000, adapted_sides=390_720),
-    text_encoder=PartSize(numbers=123_060_480, linear=84_934_656, adapted=84_934_656, adapted_sides=165_888),
+    denoiser=PartSize(numbers=859_520_964, linear=282_000_000, largest=13_107_200),
+    text_encoder=PartSize(numbers=123_060_480, linear=84_934_656, largest=2_359_296),
     vae=PartSize(numbers=83_653_863),
     activations=activations_of({"block_out_channels": (320, 640, 1280, 1280)}),
+    layers=(
+        LayerFacts("unet", "all.of.them", (195_360, 195_360), frozenset({"Transformer2DModel"}), True),
+        LayerFacts("text_encoder", "all.of.them", (82_944, 82_944), frozenset({"CLIPMLP"}), True),
+    ),
 )
 """Stable Diffusion 1.5; in findings.json its facts are called "SD1.5"."""
 PER_SETTING = "each_setting: "

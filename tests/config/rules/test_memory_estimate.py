@@ -35,7 +35,7 @@ def test_weights_count_in_the_format_they_compute_in():
 
 
 def test_the_adapter_counts_with_gradients_and_state():
-    trained = 16 * SD15_SIZE.denoiser.adapted_sides
+    trained = 16 * sum(SD15_SIZE.layers[0].shape)
     shares = shares_of(network_dim=16)
     assert shares["adapter and its gradients"] == 8 * trained
     assert shares["optimizer"] == 8 * trained

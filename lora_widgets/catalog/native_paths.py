@@ -49,6 +49,15 @@ def native_row(blocks: tuple[NativeBlocks, ...]) -> Callable[[str], int]:
     return place_in_files
 
 
+def members_of(blocks: tuple[NativeBlocks, ...], path: str) -> tuple[str, ...]:
+    """Return the paths here of the modules that make up a module in files; none for an unknown path."""
+    for kind in blocks:
+        if match := re.fullmatch(rf"{kind.native}\.(\d+)\.(.+)", path):
+            found = [ours for ours, place in kind.modules.items() if place.path == match[2]]
+            return tuple(f"{kind.ours}.{match[1]}.{ours}" for ours in found)
+    return ()
+
+
 def _in_block(kind: NativeBlocks, path: str) -> tuple[str, NativePlace] | None:
     """Return the block's number and the module's place in it, or None for another kind of path."""
     match = re.fullmatch(rf"{kind.ours}\.(\d+)\.(.+)", path)
