@@ -4,16 +4,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from lora_widgets.catalog.families import FAMILIES
 from lora_widgets.diffusion.process import NoiseProcess
-
-Part = Literal["vae", "text_encoder", "denoiser"]
-PARTS: tuple[Part, ...] = get_args(Part)
+from lora_widgets.families.autoencoder import Autoencoder
+from lora_widgets.families.text_encoder import TextEncoders
 
 
 @dataclass(frozen=True)
@@ -86,18 +85,17 @@ class Root:
 class Family(Protocol):
     """An opened base model; its parts are loaded and unloaded one by one as phases come and go.
 
-    ``text_encoders`` are the components beside the denoiser that can learn; ``notes`` are sentences for the
-    user about how its files and the settings go together.
+    ``text`` are all its text encoders, ``text_encoders`` the components of these that can learn. ``notes``
+    are sentences for the user about how its files and the settings go together.
     """
 
     name: str
     text_encoders: tuple[str, ...]
     notes: tuple[str, ...]
     process: NoiseProcess
-    latent_factor: int
-    latent_channels: int
+    vae: Autoencoder
+    text: TextEncoders
     weights_file: Path | None
-    tokenizer: Any
 
     def download(self) -> Iterator[tuple[int, int]]:
         """Fetch the weights that are not on this machine yet, part by part; yield (done, total) in MiB.
@@ -107,41 +105,12 @@ class Family(Protocol):
         """
         ...
 
-    def load_vae(self, device: torch.device | str, dtype: torch.dtype) -> None:
-        """Load the autoencoder; in float32 where the settings forbid half precision."""
-        ...
-
-    def load_text_encoder(self, device: torch.device | str, dtype: torch.dtype) -> None:
-        """Load the text encoders and their tokenizers, frozen."""
-        ...
-
     def load_denoiser(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load the denoiser, frozen."""
         ...
 
-    def unload(self, part: Part) -> None:
-        """Forget a part and return its memory."""
-        ...
-
-    def fingerprint(self, part: Part) -> str:
-        """Return a hash of all that decides the outputs of a loaded part: weights, formats, vocabulary."""
-        ...
-
-    def use_float32_vae(self) -> bool:
-        """Let the autoencoder compute in float32, now and when loaded again; False if it did already."""
-        ...
-
-    def encode_images(
-        self, pixels: Tensor, *, generator: torch.Generator | Sequence[torch.Generator]
-    ) -> Tensor:
-        """Return scaled float32 latents (B, C, h, w) of ``pixels`` (B, 3, H, W) in [-1, 1].
-
-        ``generator`` draws the noise of the posterior: one for all pictures, or one for each.
-        """
-        ...
-
-    def decode(self, latents: Tensor) -> Tensor:
-        """Return float32 pixels (B, 3, H, W) in [-1, 1] of scaled latents."""
+    def unload_denoiser(self) -> None:
+        """Forget the denoiser and return its memory; nothing happens if it is not loaded."""
         ...
 
     def encode_text(self, captions: Sequence[str], *, skip: int) -> TextEmbedding:

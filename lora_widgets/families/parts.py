@@ -1,6 +1,6 @@
 """One part of a base model - UNet, autoencoder, text encoder - and loading it from where it is."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from math import prod
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lora_widgets.catalog.weight_files import Shapes
+from lora_widgets.config.file_stamp import FileStamp, stamp_of
 from lora_widgets.errors import ModelError
 from lora_widgets.families.in_memory import give_back_pages
 from lora_widgets.families.native_names import Names, Rename
@@ -21,6 +22,7 @@ from lora_widgets.families.weights import (
     load_part,
     refuse_missing_weights,
     safetensors_of,
+    with_weights,
 )
 
 _GIVE_BACK_EVERY = 32 * 2**20
@@ -38,6 +40,15 @@ class PartPlace(Protocol):
     @property
     def place(self) -> str:
         """The file, folder or hub name, for messages and metadata."""
+        ...
+
+    def origin(self) -> tuple[Sequence[FileStamp], object]:
+        """Return what its weights are read from, the files on this machine, and what is read of them.
+
+        Raises:
+            OSError: a file is not there.
+            ModelError: they cannot be fetched.
+        """
         ...
 
     def download(self) -> Iterator[tuple[int, int]]:
@@ -70,6 +81,16 @@ class FolderPart:
     def place(self) -> str:
         """The folder or hub name of the model."""
         return self.source.place
+
+    def origin(self) -> tuple[Sequence[FileStamp], object]:
+        """Return the stamps of all files in its folder: which of them count is left to the libraries.
+
+        Raises:
+            OSError: the folder is not there.
+            ModelError: the weights cannot be fetched.
+        """
+        found = sorted((with_weights(self.source, self.subfolder) / self.subfolder).iterdir())
+        return [stamp_of(path) for path in found if path.is_file()], self.subfolder
 
     def download(self) -> Iterator[tuple[int, int]]:
         """Fetch the weights of a hub name, and yield (done, total) in MiB; of a folder look at their headers.
@@ -140,6 +161,15 @@ class FilePart:
         """The file."""
         return str(self.file.path)
 
+    def origin(self) -> tuple[Sequence[FileStamp], object]:
+        """Return the stamp of the file, and where the tensors were in it when it was opened.
+
+        Raises:
+            OSError: the file is not there any more.
+        """
+        opened = self.file.header.places if self.file.header else self.file.shapes
+        return [stamp_of(self.file.path)], (self._reader, sorted(opened.items()))
+
     def download(self) -> Iterator[tuple[int, int]]:
         """Yield nothing: the file is here."""
         return iter(())
@@ -164,6 +194,10 @@ class FilePart:
                 _put(model, name, places[name].cut(tensor), device=device, dtype=dtype)
                 _store(model, name, stored_as)
         return _complete(model, device)
+
+    @property
+    def _reader(self) -> str:
+        return getattr(self.rename, "__name__", "")
 
     def _places(self, model: nn.Module) -> Names:
         """Return for each tensor of the model its place in the file; all must be there and fit."""

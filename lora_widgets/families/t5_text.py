@@ -6,6 +6,18 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lora_widgets.families.parts import PartPlace
+from lora_widgets.families.text_encoder import TextEncoder
+from lora_widgets.families.tokenizer_files import TokenizerPlace
+
+
+def t5_encoder(
+    place: PartPlace, tokenizer_place: TokenizerPlace, *, max_tokens: int, is_masked: bool
+) -> TextEncoder:
+    """Return T5, not loaded yet; ``max_tokens`` and ``is_masked`` tell apart what it makes of captions."""
+    facts = (max_tokens, is_masked)
+    return TextEncoder(place, tokenizer_place, "T5EncoderModel", facts=facts, adjust=keep_range)
+
 
 def tokenize(tokenizer: Any, captions: Sequence[str], *, max_tokens: int) -> tuple[Tensor, Tensor]:
     """Return token ids (B, ``max_tokens``) and a mask of that shape, 1 for text and 0 for padding.

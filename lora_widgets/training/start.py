@@ -6,7 +6,6 @@ from contextlib import closing
 
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.events import Event, Finished, PhaseProgress
-from lora_widgets.families.family import PARTS
 from lora_widgets.training.control import Control, Stopped
 from lora_widgets.training.loop import run_loop
 from lora_widgets.training.out_of_memory import explained, is_out_of_memory, make_room
@@ -40,8 +39,9 @@ def iter_training(config: TrainingConfig, control: Control | None = None) -> Ite
         if not is_out_of_memory(error):
             raise
         make_room(error)
-        for part in PARTS:
-            plan.family.unload(part)
+        plan.family.text.unload()
+        plan.family.vae.unload()
+        plan.family.unload_denoiser()
         raise explained(error, config, while_doing="loading and encoding") from None
     with closing(job):
         yield job.started()

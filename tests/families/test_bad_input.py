@@ -215,7 +215,7 @@ def test_the_configuration_of_another_size(settings_of, name):
     settings = settings_of(name, as_file=True).with_changes(model_config_path=None)
     if name == "sd3":  # built as its tensors say; what they do not say is told while it is loaded
         with pytest.raises(ModelError, match="`model_config_path`"):
-            open_family(settings).load_text_encoder("cpu", torch.float32)
+            open_family(settings).text.load("cpu", torch.float32)
         return
     refused(settings, f"`{MODEL}`", "Set `model_config_path`")
 
@@ -310,7 +310,8 @@ def test_a_part_whose_weights_lack_a_tensor(settings_of, copy_of, name, part):
     del tensors[lost]
     save_file(tensors, file, metadata={"format": "pt"})
     family = open_family(settings_of(name, as_file=False, **{MODEL: folder}))
+    load = {"vae": family.vae.load, "text_encoder": family.text.load, "denoiser": family.load_denoiser}[part]
     with pytest.raises(ModelError) as caught:
-        getattr(family, f"load_{part}")("cpu", torch.float32)
+        load("cpu", torch.float32)
     assert f"`{MODEL}`" in str(caught.value)
     assert lost.removeprefix("text_model.") in str(caught.value)

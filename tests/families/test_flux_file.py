@@ -3,14 +3,14 @@
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny import make_tiny, make_tiny_file
+from tiny import make_tiny, make_tiny_file, module_of
 
 from lora_widgets.errors import ModelError
 from lora_widgets.families.family import open_family
 from lora_widgets.families.native_names import flux_transformer
 
 MODEL = "pretrained_model_name_or_path"
-PARTS = ("vae", "text_encoder", "text_encoder_2", "transformer")
+PARTS = ("vae", "clip_l", "t5", "transformer")
 OWN_FILES = {"vae_path": "tiny-flux-ae", "clip_l_path": "tiny-clip_l", "t5xxl_path": "tiny-t5xxl"}
 
 
@@ -48,11 +48,11 @@ def changed(files, tmp_path):
 
 def loaded(family):
     """Load everything and copy the weights: those of a folder stay mapped, and sums are rounded otherwise."""
-    family.load_vae("cpu", torch.float32)
-    family.load_text_encoder("cpu", torch.float32)
+    family.vae.load("cpu", torch.float32)
+    family.text.load("cpu", torch.float32)
     family.load_denoiser("cpu", torch.float32)
     for part in PARTS:
-        for parameter in getattr(family, part).parameters():
+        for parameter in module_of(family, part).parameters():
             parameter.data = parameter.data.clone()
     return family
 
@@ -62,14 +62,14 @@ def outputs(family):
         text = family.encode_text(["a cat on a mat"], skip=1)
         noisy = torch.randn(1, 16, 8, 4, generator=torch.Generator().manual_seed(0))
         pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
-        latents = family.encode_images(pixels, generator=torch.Generator().manual_seed(2))
+        latents = family.vae.encode(pixels, generator=torch.Generator().manual_seed(2))
         predicted = family.predict(noisy, torch.tensor([500.0]), text, torch.zeros(1, 6))
-        return text.hidden, text.pooled, latents, family.decode(latents), predicted
+        return text.hidden, text.pooled, latents, family.vae.decode(latents), predicted
 
 
 def assert_same(left, right):
     for part in PARTS:
-        ours, theirs = getattr(left, part).state_dict(), getattr(right, part).state_dict()
+        ours, theirs = module_of(left, part).state_dict(), module_of(right, part).state_dict()
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
     for ours, theirs in zip(outputs(left), outputs(right), strict=True):
@@ -112,22 +112,22 @@ def test_one_file_can_hold_everything(open_flux_file, open_tiny_flux, files, tmp
     assert "ss_vae_name" not in family.identity()
 
 
-@pytest.mark.parametrize(
-    ("setting", "part"), [("clip_l_path", "text_encoder"), ("t5xxl_path", "text_encoder_2")]
-)
+@pytest.mark.parametrize(("setting", "part"), [("clip_l_path", "clip_l"), ("t5xxl_path", "t5")])
 def test_a_file_replaces_the_text_encoder_of_a_folder(open_tiny_flux, changed, setting, part):
     path = changed(OWN_FILES[setting], lambda tensors: {name: t + 1 for name, t in tensors.items()})
     own, other = open_tiny_flux(), open_tiny_flux(**{setting: path})
     for family in (own, other):
-        family.load_text_encoder("cpu", torch.float32)
-    for ours, theirs in zip(getattr(other, part).parameters(), getattr(own, part).parameters(), strict=True):
+        family.text.load("cpu", torch.float32)
+    for ours, theirs in zip(
+        module_of(other, part).parameters(), module_of(own, part).parameters(), strict=True
+    ):
         assert torch.equal(ours, theirs + 1)
 
 
 def test_the_two_names_of_t5s_embedding_stay_one_tensor(open_flux_file):
     family = open_flux_file()
-    family.load_text_encoder("cpu", torch.bfloat16)
-    t5 = family.text_encoder_2
+    family.text.load("cpu", torch.bfloat16)
+    t5 = family.t5.model
     assert t5.shared.weight is t5.encoder.embed_tokens.weight
 
 
@@ -252,6 +252,6 @@ def test_tokenizers_come_from_the_hub_once(open_flux_file, tiny_flux, monkeypatc
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     family = open_flux_file(tokenizer_path=None)
-    family.load_text_encoder("cpu", torch.float32)
+    family.text.load("cpu", torch.float32)
     assert asked == ["openai/clip-vit-large-patch14", "google-t5/t5-small"]
     assert family.encode_text(["a cat"], skip=1).hidden.shape == (1, 64, 96)

@@ -5,13 +5,13 @@ from types import SimpleNamespace
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny import make_tiny_file
+from tiny import make_tiny_file, module_of
 
 from lora_widgets.errors import ModelError
 from lora_widgets.families.family import open_family
 
 MODEL = "pretrained_model_name_or_path"
-PARTS = ("vae", "text_encoder", "text_encoder_2", "text_encoder_3", "transformer")
+PARTS = ("vae", "clip_l", "clip_g", "t5", "transformer")
 OWN_FILES = {
     "clip_l_path": "tiny-sd3-clip_l",
     "clip_g_path": "tiny-sd3-clip_g",
@@ -59,11 +59,11 @@ def bare(changed):
 
 def loaded(family):
     """Load everything and copy the weights: those of a folder stay mapped, and sums are rounded otherwise."""
-    family.load_vae("cpu", torch.float32)
-    family.load_text_encoder("cpu", torch.float32)
+    family.vae.load("cpu", torch.float32)
+    family.text.load("cpu", torch.float32)
     family.load_denoiser("cpu", torch.float32)
     for part in PARTS:
-        for parameter in getattr(family, part).parameters():
+        for parameter in module_of(family, part).parameters():
             parameter.data = parameter.data.clone()
     return family
 
@@ -73,14 +73,14 @@ def outputs(family):
         text = family.encode_text(["a cat on a mat"], skip=1)
         noisy = torch.randn(1, 16, 8, 4, generator=torch.Generator().manual_seed(0))
         pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
-        latents = family.encode_images(pixels, generator=torch.Generator().manual_seed(2))
+        latents = family.vae.encode(pixels, generator=torch.Generator().manual_seed(2))
         predicted = family.predict(noisy, torch.tensor([500.0]), text, torch.zeros(1, 6))
-        return text.hidden, text.pooled, latents, family.decode(latents), predicted
+        return text.hidden, text.pooled, latents, family.vae.decode(latents), predicted
 
 
 def assert_same(left, right):
     for part in PARTS:
-        ours, theirs = getattr(left, part).state_dict(), getattr(right, part).state_dict()
+        ours, theirs = module_of(left, part).state_dict(), module_of(right, part).state_dict()
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
     for ours, theirs in zip(outputs(left), outputs(right), strict=True):
@@ -115,8 +115,10 @@ def test_a_file_replaces_the_text_encoder_of_a_folder(open_tiny_sd3, changed, se
     path = changed(OWN_FILES[setting], lambda tensors: {name: t + 1 for name, t in tensors.items()})
     own, other = open_tiny_sd3(), open_tiny_sd3(**{setting: path})
     for family in (own, other):
-        family.load_text_encoder("cpu", torch.float32)
-    for ours, theirs in zip(getattr(other, part).parameters(), getattr(own, part).parameters(), strict=True):
+        family.text.load("cpu", torch.float32)
+    for ours, theirs in zip(
+        module_of(other, part).parameters(), module_of(own, part).parameters(), strict=True
+    ):
         assert torch.equal(ours, theirs + 1)
 
 
@@ -126,7 +128,7 @@ def test_a_file_without_t5_can_be_trained_and_says_so(open_sd3_file, files, bare
     (note,) = family.notes
     assert "comes without T5" in note
     assert "Set `t5xxl_path`" in note
-    family.load_text_encoder("cpu", torch.float32)
+    family.text.load("cpu", torch.float32)
     with torch.no_grad():
         assert not family.encode_text(["a cat"], skip=1).hidden[:, 77:].any()
 

@@ -7,18 +7,19 @@ import weakref
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tiny import module_of
 
 from lora_widgets.errors import ModelError
 
 MODEL = "pretrained_model_name_or_path"
-PARTS = ("vae", "text_encoder", "unet")
-SDXL_PARTS = ("vae", "text_encoder", "text_encoder_2", "unet")
+PARTS = ("vae", "clip_l", "unet")
+SDXL_PARTS = ("vae", "clip_l", "clip_g", "unet")
 SIZES = torch.tensor([[64, 64, 0, 0, 64, 64]])
 
 
 def loaded(family, dtype=torch.float32):
-    family.load_vae("cpu", dtype)
-    family.load_text_encoder("cpu", dtype)
+    family.vae.load("cpu", dtype)
+    family.text.load("cpu", dtype)
     family.load_denoiser("cpu", dtype)
     return family
 
@@ -30,7 +31,7 @@ def parts_of(family):
 def aligned(family):
     """Copy the weights: those of a folder stay mapped at odd addresses, where sums are rounded otherwise."""
     for part in parts_of(family):
-        for parameter in getattr(family, part).parameters():
+        for parameter in module_of(family, part).parameters():
             parameter.data = parameter.data.clone()
     return family
 
@@ -40,14 +41,14 @@ def outputs(family):
         text = family.encode_text(["a cat on a mat"], skip=2)
         noisy = torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(0))
         pixels = torch.rand(1, 3, 64, 64, generator=torch.Generator().manual_seed(1)) * 2 - 1
-        latents = family.encode_images(pixels, generator=torch.Generator().manual_seed(2))
+        latents = family.vae.encode(pixels, generator=torch.Generator().manual_seed(2))
         predicted = family.predict(noisy, torch.tensor([500]), text, SIZES)
-        return text.hidden, latents, family.decode(latents), predicted
+        return text.hidden, latents, family.vae.decode(latents), predicted
 
 
 def assert_same(left, right):
     for part in parts_of(left):
-        ours, theirs = getattr(left, part).state_dict(), getattr(right, part).state_dict()
+        ours, theirs = module_of(left, part).state_dict(), module_of(right, part).state_dict()
         assert ours.keys() == theirs.keys()
         assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
     for ours, theirs in zip(outputs(left), outputs(right), strict=True):
@@ -101,7 +102,7 @@ def test_an_older_ckpt_computes_the_same(open_file, single_file, tmp_path):
 def test_parts_have_the_type_asked_for_and_are_frozen(open_file):
     family = loaded(open_file(no_half_vae=False), torch.bfloat16)
     for part in PARTS:
-        module = getattr(family, part)
+        module = module_of(family, part)
         assert {p.dtype for p in module.parameters()} == {torch.bfloat16}
         assert not module.training
         assert not any(p.requires_grad for p in module.parameters())
@@ -141,11 +142,11 @@ def test_a_vae_in_a_file_of_its_own_computes_the_same(layout, tiny_sd15, single_
                 tensors = {k.replace(f".{new}.", f".{old}."): v for k, v in tensors.items()}
     save_file(tensors, tmp_path / "my-vae.safetensors")
     family, own = open_tiny(vae_path=str(tmp_path / "my-vae.safetensors")), open_tiny()
-    family.load_vae("cpu", torch.float32)
-    own.load_vae("cpu", torch.float32)
-    theirs = own.vae.state_dict()
-    assert family.vae.state_dict().keys() == theirs.keys()
-    assert all(torch.equal(tensor, theirs[name]) for name, tensor in family.vae.state_dict().items())
+    family.vae.load("cpu", torch.float32)
+    own.vae.load("cpu", torch.float32)
+    theirs = own.vae.model.state_dict()
+    assert family.vae.model.state_dict().keys() == theirs.keys()
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in family.vae.model.state_dict().items())
     assert family.identity()["ss_vae_name"] == "my-vae.safetensors"
 
 
@@ -154,7 +155,7 @@ def test_a_file_without_a_vae_takes_another(open_file, changed, tiny_sd15):
     with pytest.raises(ModelError, match=r"holds no VAE. Set `vae_path` to an autoencoder made for SD1.5"):
         open_file(pretrained_model_name_or_path=path)
     family = open_file(pretrained_model_name_or_path=path, vae_path=str(tiny_sd15 / "vae"))
-    family.load_vae("cpu", torch.float32)
+    family.vae.load("cpu", torch.float32)
     assert family.identity()["ss_vae_name"] == "vae"
 
 
@@ -203,7 +204,10 @@ def test_a_file_that_says_how_it_predicts_is_believed(open_file, changed, metada
 
 
 def test_the_configuration_can_be_one_json_file(open_file, tiny_sd15, tmp_path):
-    parts = {part: json.loads((tiny_sd15 / part / "config.json").read_text()) for part in PARTS}
+    parts = {
+        part: json.loads((tiny_sd15 / part / "config.json").read_text())
+        for part in ("vae", "text_encoder", "unet")
+    }
     (tmp_path / "tiny.json").write_text(json.dumps(parts))
     family = open_file(model_config_path=str(tmp_path / "tiny.json"))
     assert family.process.prediction == "epsilon"

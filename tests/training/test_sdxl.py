@@ -6,6 +6,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from lora_widgets.events import Notice, SampleReady, StepDone
+from lora_widgets.families.autoencoder import Autoencoder
 from lora_widgets.families.sdxl import SDXL
 from lora_widgets.training.control import Control
 from lora_widgets.training.start import iter_training
@@ -104,15 +105,15 @@ def test_the_sizes_of_pictures_reach_the_unet(config_of, monkeypatch):
     assert len(trained[:, :2].unique(dim=0)) > 1
 
 
-@pytest.mark.parametrize("overflowing", ["encode_images", "decode"])
+@pytest.mark.parametrize("overflowing", ["encode", "decode"])
 def test_a_vae_that_overflows_computes_in_full_precision_from_then_on(config_of, monkeypatch, overflowing):
-    work = getattr(SDXL, overflowing)
+    work = getattr(Autoencoder, overflowing)
 
     def limited(self, values, **how):
         made = work(self, values, **how)
-        return made if self.vae.dtype == torch.float32 else made * float("nan")
+        return made if self.model.dtype == torch.float32 else made * float("nan")
 
-    monkeypatch.setattr(SDXL, overflowing, limited)
+    monkeypatch.setattr(Autoencoder, overflowing, limited)
     config = config_of(
         "SDXL",
         mixed_precision="bf16",
