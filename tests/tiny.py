@@ -77,7 +77,7 @@ def settings_for(
 
 def module_of(family: Any, part: str) -> Any:
     """Return the loaded module of a part such as "vae", "clip_l" or "unet"."""
-    found = getattr(family, part)
+    found = family.t5.encoder if part == "t5" else getattr(family, part)
     return getattr(found, "model", found)
 
 

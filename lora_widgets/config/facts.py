@@ -52,7 +52,7 @@ class PartSize:
     ``adapted`` are the numbers of the layers that LoRA adapts, ``adapted_sides`` the sum of the rows and
     columns of these layers, which a low-rank matrix of rank 1 beside each of them would hold. ``blocks`` are
     the numbers of each block of a transformer that reads text and picture side by side, ``single_blocks``
-    of those that read them as one.
+    of those that read them as one. ``t5`` are the numbers of T5 among those of the text encoders.
     """
 
     numbers: int = 0
@@ -61,6 +61,7 @@ class PartSize:
     adapted_sides: int = 0
     blocks: tuple[int, ...] = ()
     single_blocks: tuple[int, ...] = ()
+    t5: int = 0
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,7 @@ _ADAPTED: dict[Part, re.Pattern[str]] = {
     "text_encoder": re.compile(r"attn|mlp"),  # CLIP; a T5 never learns
     "vae": re.compile(r"(?!)"),
 }
+_OF_T5 = re.compile(r"(^|\.)(encoder\.block\.\d|encoder\.final_layer_norm\.|shared\.)")
 # Single files have no configuration; those of the families' own models. What is left out are the defaults.
 SINGLE_FILE_CONFIGS: dict[str, dict[str, Any]] = {
     "SD1.5": {"block_out_channels": (320, 640, 1280, 1280)},
@@ -106,6 +107,7 @@ def part_size(shapes: Shapes, part: Part) -> PartSize:
         adapted_sides=sum(map(sum, adapted)),
         blocks=_numbers_of_blocks(shapes, ""),
         single_blocks=_numbers_of_blocks(shapes, "single_"),
+        t5=sum(prod(shape) for name, shape in shapes.items() if _OF_T5.search(name)),
     )
 
 
@@ -211,4 +213,5 @@ def _sum(one: PartSize | None, other: PartSize) -> PartSize:
         one.adapted_sides + other.adapted_sides,
         one.blocks + other.blocks,
         one.single_blocks + other.single_blocks,
+        one.t5 + other.t5,
     )

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +13,9 @@ from lora_widgets.catalog.families import FAMILIES
 from lora_widgets.diffusion.process import NoiseProcess
 from lora_widgets.families.autoencoder import Autoencoder
 from lora_widgets.families.text_encoder import TextEncoders
+
+if TYPE_CHECKING:
+    from lora_widgets.families.t5_text import T5
 
 
 @dataclass(frozen=True)
@@ -85,8 +88,8 @@ class Root:
 class Family(Protocol):
     """An opened base model; its parts are loaded and unloaded one by one as phases come and go.
 
-    ``text`` are all its text encoders, ``text_encoders`` the components of these that can learn. ``notes``
-    are sentences for the user about how its files and the settings go together.
+    ``text`` are all its text encoders, ``learners`` those that can learn, which ``text_encoders`` names: all
+    but ``t5``. ``notes`` are sentences for the user about how its files and the settings go together.
     """
 
     name: str
@@ -95,7 +98,13 @@ class Family(Protocol):
     process: NoiseProcess
     vae: Autoencoder
     text: TextEncoders
+    learners: TextEncoders
     weights_file: Path | None
+
+    @property
+    def t5(self) -> "T5 | None":
+        """T5, where the family and the model have one."""
+        ...
 
     def download(self) -> Iterator[tuple[int, int]]:
         """Fetch the weights that are not on this machine yet, part by part; yield (done, total) in MiB.

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lora_widgets import __version__
+import lora_widgets
 from lora_widgets.config.file_stamp import is_settled
 from lora_widgets.errors import ModelError
 from lora_widgets.families.parts import PartPlace
@@ -46,7 +46,7 @@ def origin(place: PartPlace, *, dtype: torch.dtype, facts: tuple[object, ...]) -
         return None
     if not all(is_settled(stamp.mtime_ns) for stamp in stamps):
         return None
-    versions = (_FORMAT, __version__, *map(version, _LIBRARIES))
+    versions = (_FORMAT, lora_widgets.__version__, *map(version, _LIBRARIES))
     decides = (versions, stamps, read_as, sorted(place.config.items()), str(dtype), facts)
     return blake2b(repr(decides).encode(), digest_size=DIGEST_BYTES).hexdigest()
 

@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from lora_widgets.config.captions import TOKENS_PER_WINDOW
 from lora_widgets.config.memory import blocks_of_flux
 from lora_widgets.diffusion.flow import even_sigmas, sigmas_by_size
-from lora_widgets.families import block_swap, clip_text, denoiser, flux_transformer, t5_text
+from lora_widgets.families import block_swap, clip_text, denoiser, flux_transformer
 from lora_widgets.families.autoencoder import Autoencoder
 from lora_widgets.families.family import Root, TextEmbedding
 from lora_widgets.families.flow_schedule import flux_process
 from lora_widgets.families.flux_layout import Layout, read_layout
 from lora_widgets.families.flux_names import flux_root
 from lora_widgets.families.in_memory import free_memory, loaded
+from lora_widgets.families.t5_text import T5
 from lora_widgets.families.text_encoder import TextEncoder, TextEncoders
 
 if TYPE_CHECKING:
@@ -43,7 +44,6 @@ class Flux:
         self._blocks_to_swap: int = config.blocks_to_swap
         self._guidance: float = config.guidance_scale
         own_length = _DEV_TOKENS if self._is_dev else _SCHNELL_TOKENS
-        self._t5_tokens: int = config.t5xxl_max_token_length or own_length
         self._t5_is_masked = bool(config.apply_t5_attn_mask)
         # schnell was distilled to few steps, in which it does not shift with the size of the picture.
         timetable = sigmas_by_size if self._is_dev else lambda steps, _: even_sigmas(steps)
@@ -52,10 +52,10 @@ class Flux:
         self.vae = Autoencoder(self._layout.vae, config, usual_scale=0.3611)
         clip_tokenizer, t5_tokenizer = self._layout.tokenizers
         self.clip_l = TextEncoder(self._layout.clip_l, clip_tokenizer, "CLIPTextModel")
-        self.t5 = t5_text.t5_encoder(
-            self._layout.t5, t5_tokenizer, max_tokens=self._t5_tokens, is_masked=self._t5_is_masked
-        )
-        self.text = TextEncoders([self.clip_l, self.t5])
+        own_tokens = config.t5xxl_max_token_length or own_length
+        self.t5 = T5(self._layout.t5, t5_tokenizer, max_tokens=own_tokens, is_masked=self._t5_is_masked)
+        self.learners = TextEncoders([self.clip_l])
+        self.text = TextEncoders([self.clip_l, self.t5.encoder])
         self.transformer: FluxTransformer2DModel | None = None
 
     def download(self) -> Iterator[tuple[int, int]]:
@@ -91,12 +91,8 @@ class Flux:
         encoder, tokenizer = self.clip_l.in_memory()
         ids = clip_text.tokenize(tokenizer, captions, max_tokens=TOKENS_PER_WINDOW)
         pooled = clip_text.pool(encoder, ids[:, 0])
-        t5, tokenizer = self.t5.in_memory()
-        ids, mask = t5_text.tokenize(tokenizer, captions, max_tokens=self._t5_tokens)
-        seen = mask if self._t5_is_masked else None
-        with torch.no_grad():
-            hidden = t5_text.encode(t5, ids, mask=seen)
-        return TextEmbedding(hidden, pooled, None if seen is None else seen.to(hidden.device))
+        read = self.t5(captions)
+        return TextEmbedding(read.hidden, pooled, read.mask)
 
     def predict(self, noisy: Tensor, times: Tensor, text: TextEmbedding, sizes: Tensor) -> Tensor:
         """Return the transformer's velocity (B, C, h, w); inputs take its dtype unless autocast is on.

@@ -28,6 +28,7 @@ class SD15:
 
     name = "SD1.5"
     text_encoders = ("text_encoder",)
+    t5 = None
 
     def __init__(self, config: Any) -> None:
         self._layout: Layout = read_layout(config)
@@ -40,7 +41,7 @@ class SD15:
         self.vae = Autoencoder(self._layout.vae, config, usual_scale=0.18215)
         (encoder,), (tokenizer,) = self._layout.text_encoders, self._layout.tokenizers
         self.clip_l = TextEncoder(encoder, tokenizer, "CLIPTextModel")
-        self.text = TextEncoders([self.clip_l])
+        self.text = self.learners = TextEncoders([self.clip_l])
         self.unet: UNet2DConditionModel | None = None
 
     def download(self) -> Iterator[tuple[int, int]]:

@@ -9,13 +9,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from lora_widgets.config.captions import TOKENS_PER_WINDOW
-from lora_widgets.families import block_swap, clip_text, denoiser, t5_text
+from lora_widgets.families import block_swap, clip_text, denoiser
 from lora_widgets.families.autoencoder import Autoencoder
 from lora_widgets.families.family import Root, TextEmbedding
 from lora_widgets.families.flow_schedule import sd3_process
 from lora_widgets.families.in_memory import free_memory, loaded
 from lora_widgets.families.sd3_layout import Layout, read_layout
 from lora_widgets.families.sd3_names import sd3_root
+from lora_widgets.families.t5_text import T5
 from lora_widgets.families.text_encoder import TextEncoder, TextEncoders
 
 if TYPE_CHECKING:
@@ -41,18 +42,17 @@ class SD3:
         self.weights_file: Path | None = self._layout.weights_file
         self._base_weights: str = config.base_weights
         self._blocks_to_swap: int = config.blocks_to_swap
-        self._t5_tokens: int = config.t5xxl_max_token_length or T5_TOKENS
-        self._t5_is_masked = bool(config.apply_t5_attn_mask)
         self.process = sd3_process(config, shift=self._layout.scheduler_config.get("shift", 3.0))
-        self.notes = _notes(self._layout, t5_tokens=self._t5_tokens)
+        self.notes = _notes(self._layout, config)
         self.vae = Autoencoder(self._layout.vae, config, usual_scale=1.5305)
         self.clip_l, self.clip_g = (
             TextEncoder(place, tokenizer, "CLIPTextModelWithProjection")
             for place, tokenizer in zip(self._layout.clips, self._layout.tokenizers, strict=True)
         )
         self.clips = (self.clip_l, self.clip_g)
-        self.t5 = self._t5()
-        self.text = TextEncoders(self.clips if self.t5 is None else (*self.clips, self.t5))
+        self.t5 = self._t5(config)
+        self.learners = TextEncoders(self.clips)
+        self.text = self.learners if self.t5 is None else TextEncoders([*self.clips, self.t5.encoder])
         self.transformer: SD3Transformer2DModel | None = None
 
     def download(self) -> Iterator[tuple[int, int]]:
@@ -158,32 +158,34 @@ class SD3:
         """The width of the context."""
         return self._layout.transformer.config["joint_attention_dim"]
 
-    def _t5(self) -> TextEncoder | None:
+    def _t5(self, config: Any) -> T5 | None:
         place, tokenizer = self._layout.t5, self._layout.t5_tokenizer
         if place is None or tokenizer is None:
             return None
-        return t5_text.t5_encoder(place, tokenizer, max_tokens=self._t5_tokens, is_masked=self._t5_is_masked)
+        tokens, is_masked = config.t5xxl_max_token_length or T5_TOKENS, bool(config.apply_t5_attn_mask)
+        return T5(place, tokenizer, max_tokens=tokens, is_masked=is_masked)
 
-    @torch.no_grad()
     def _t5_states(self, captions: Sequence[str]) -> Tensor | None:
         """Return T5's states (B, L, D), those of padding zero where the settings mask it; None without T5."""
         if self.t5 is None:
             return None
-        encoder, tokenizer = self.t5.in_memory()
-        ids, mask = t5_text.tokenize(tokenizer, captions, max_tokens=self._t5_tokens)
-        if not self._t5_is_masked:
-            return t5_text.encode(encoder, ids, mask=None)
-        states = t5_text.encode(encoder, ids, mask=mask)
-        return states * mask.to(states)[:, :, None]  # the transformer itself takes no mask
+        read = self.t5(captions)
+        if read.mask is None:
+            return read.hidden
+        return read.hidden * read.mask.to(read.hidden)[:, :, None]  # the transformer itself takes no mask
 
 
-def _notes(layout: Layout, *, t5_tokens: int) -> tuple[str, ...]:
+def _notes(layout: Layout, config: Any) -> tuple[str, ...]:
     """Say what the model lacks, and where the settings ask for what it was not trained with."""
     if layout.t5 is None:
-        return (
+        note = (
             f"The base model in {layout.transformer.place} comes without T5, so captions are read by the two "
-            "CLIPs alone. Set `t5xxl_path` to a file with T5-XXL to train with it.",
+            "CLIPs alone. Set `t5xxl_path` to a file with T5-XXL to train with it."
         )
+        if not (config.text_is_cached and config.trains_text_encoder):
+            return (note,)
+        return note, "Nothing of the captions is cached, for both CLIPs train."
+    t5_tokens = config.t5xxl_max_token_length or T5_TOKENS
     if t5_tokens > T5_TOKENS:
         return (
             f"`t5xxl_max_token_length` is {t5_tokens}, but the base model was trained with {T5_TOKENS} "

@@ -29,6 +29,7 @@ class SDXL:
 
     name = "SDXL"
     text_encoders = ("text_encoder_1", "text_encoder_2")
+    t5 = None
 
     def __init__(self, config: Any) -> None:
         self._layout: Layout = read_layout(config)
@@ -45,7 +46,7 @@ class SDXL:
             TextEncoder(*place, kind) for place, kind in zip(places, kinds, strict=True)
         )
         self.clips = (self.clip_l, self.clip_g)
-        self.text = TextEncoders(self.clips)
+        self.text = self.learners = TextEncoders(self.clips)
         self.unet: UNet2DConditionModel | None = None
 
     def download(self) -> Iterator[tuple[int, int]]:

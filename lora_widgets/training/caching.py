@@ -1,27 +1,30 @@
 """Encode once what is the same at every showing: pictures and captions, for this run or, on disk, for all."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from hashlib import blake2b
+from pathlib import Path
 from typing import TypeVar
 from zlib import crc32
 
 import torch
 from torch import Tensor
 
-from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.data.cache_folder import cache_folder
 from lora_widgets.data.dataset import Dataset, LatentKey
 from lora_widgets.data.latent_cache import LatentCache
 from lora_widgets.data.tensor_store import DiskStore, MemoryStore, Missing
 from lora_widgets.events import Event, Notice, PhaseProgress
 from lora_widgets.families.autoencoder import Autoencoder
+from lora_widgets.families.family import TextEmbedding
+from lora_widgets.families.t5_text import T5
 from lora_widgets.training.control import Control
 from lora_widgets.training.known_parts import PartOnDemand
 from lora_widgets.training.plan import Plan
 from lora_widgets.training.precision import VAE_OVERFLOWS, Precision
 from lora_widgets.training.randomness import generator_for
-from lora_widgets.training.text import FORMAT, CachedText, LiveText
+from lora_widgets.training.text import FORMAT, T5_FORMAT, CachedText, LiveText
 
 KNOWN_PICTURES, PICTURES = "Looking up cached pictures", "Encoding pictures"
 KNOWN_CAPTIONS, CAPTIONS = "Looking up cached captions", "Encoding captions"
@@ -75,18 +78,41 @@ def cache_latents(
     return cache
 
 
+@dataclass(frozen=True)
+class TextWork:
+    """What of captions is encoded once: how, with which part of the base model, and what that part is called.
+
+    ``folder`` is where it is kept below the cache folder, by the fingerprint of the part.
+    """
+
+    encode: Callable[[Sequence[str]], TextEmbedding]
+    part: PartOnDemand
+    called: str
+    folder: Callable[[str], Path]
+
+
+def all_text(plan: Plan, precision: Precision, encode: LiveText, part: PartOnDemand) -> TextWork:
+    """Return the work of all text encoders, which is apart on disk by all that decides it."""
+    settings = [(name, getattr(plan.config, name)) for name in _TEXT_SETTINGS]
+
+    def folder(fingerprint: str) -> Path:
+        decides = (fingerprint, str(precision.autocast), settings)
+        return Path(FORMAT) / blake2b(repr(decides).encode(), digest_size=16).hexdigest()
+
+    return TextWork(encode.frozen, part, "text encoder", folder)
+
+
+def text_of_t5(t5: T5, part: PartOnDemand) -> TextWork:
+    """Return the work of T5 alone."""
+    return TextWork(t5, part, "T5", lambda fingerprint: Path(T5_FORMAT) / fingerprint)
+
+
 def cache_text(
-    plan: Plan,
-    dataset: Dataset,
-    live: LiveText,
-    *,
-    encoders: PartOnDemand,
-    precision: Precision,
-    control: Control,
+    plan: Plan, dataset: Dataset, work: TextWork, precision: Precision, control: Control
 ) -> Generator[Event, None, CachedText]:
     """Encode all captions that can occur and those of the samples, with progress; return them.
 
-    ``encoders`` are loaded if something has to be encoded.
+    Its part is loaded if something has to be encoded.
 
     Raises:
         Stopped: the user asked for it meanwhile; what was encoded on disk stays.
@@ -99,22 +125,23 @@ def cache_text(
     prompts = {text for prompt in plan.prompts for text in (prompt.text, prompt.negative)}
 
     def on_disk(fingerprint: str) -> CachedText:
-        return CachedText(_text_on_disk(config, fingerprint, precision), precision.device)
+        store = DiskStore(cache_folder(config.cache_dir) / work.folder(fingerprint))
+        return CachedText(store, precision.device)
 
     def look_up(cached: CachedText) -> Generator[Event, None, Missing[str]]:
         return _reported(KNOWN_CAPTIONS, cached.look_up(sorted(captions | prompts)), control)
 
     if config.cache_text_encoder_outputs_to_disk:
-        cached, missing = yield from _found_on_disk(encoders, on_disk, look_up)
+        cached, missing = yield from _found_on_disk(work.part, on_disk, look_up)
     else:
-        yield from encoders.load()
+        yield from work.part.load()
         cached = CachedText(MemoryStore(), precision.device)
         missing = yield from look_up(cached)
-    if not encoders.is_loaded:
-        yield Notice("info", "All captions found in the cache, so no text encoder is loaded.")
+    if not work.part.is_loaded:
+        yield Notice("info", f"All captions found in the cache, so no {work.called} is loaded.")
     yield from _damage("captions", missing.damaged)
-    work = cached.fill(missing.keys, live, batch_size=config.text_encoder_batch_size)
-    yield from _reported(CAPTIONS, work, control)
+    filling = cached.fill(missing.keys, work.encode, batch_size=config.text_encoder_batch_size)
+    yield from _reported(CAPTIONS, filling, control)
     return cached
 
 
@@ -170,17 +197,6 @@ def _found_on_disk(
         return opened
     cache = on_disk(fingerprint)
     return cache, (yield from look_up(cache))
-
-
-def _text_on_disk(config: TrainingConfig, fingerprint: str, precision: Precision) -> DiskStore:
-    """Return where captions are kept on disk, apart by all that decides how they are encoded."""
-    decides = (
-        fingerprint,
-        str(precision.autocast),
-        [(name, getattr(config, name)) for name in _TEXT_SETTINGS],
-    )
-    encoder = blake2b(repr(decides).encode(), digest_size=16).hexdigest()
-    return DiskStore(cache_folder(config.cache_dir) / FORMAT / encoder)
 
 
 def _reported(

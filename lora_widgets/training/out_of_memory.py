@@ -44,7 +44,7 @@ def explained(error: BaseException, config: TrainingConfig, *, while_doing: str)
 
 
 def _ways_out(config: TrainingConfig, *, loops: bool) -> list[str]:
-    text_stays = not (config.text_is_cached or config.trains_text_encoder)
+    text_stays = config.captions_can_be_kept and not config.text_is_cached
     ways = (
         (
             not loops and config.vae_batch_size > 1,

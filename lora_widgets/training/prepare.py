@@ -17,7 +17,7 @@ from lora_widgets.data.cache_folder import cache_folder
 from lora_widgets.data.dataset import Dataset
 from lora_widgets.events import Event, Notice, PhaseProgress, Started
 from lora_widgets.families.autoencoder import Autoencoder
-from lora_widgets.training.caching import cache_latents, cache_text
+from lora_widgets.training.caching import all_text, cache_latents, cache_text, text_of_t5
 from lora_widgets.training.control import Control
 from lora_widgets.training.known_parts import KnownParts, PartOnDemand, loading_denoiser
 from lora_widgets.training.memory_peaks import CAPTIONS, PICTURES, PeakMeter
@@ -175,15 +175,31 @@ def _prepare_text(
     plan: Plan, dataset: Dataset, precision: Precision, peaks: PeakMeter, control: Control
 ) -> Generator[Event, None, LiveText | CachedText]:
     config, family = plan.config, plan.family
-    encoders = PartOnDemand.text(family.text, _known_parts(plan), precision)
     live = LiveText(family, precision, skip=config.clip_layers_skipped, trains=config.trains_text_encoder)
-    if not config.text_is_cached or config.trains_text_encoder:
+    encoders = PartOnDemand.text(family.text, _known_parts(plan), precision)
+    if not config.text_is_cached:
         yield from peaks.measured(CAPTIONS, encoders.load())
         return live
-    work = cache_text(plan, dataset, live, encoders=encoders, precision=precision, control=control)
-    cached = yield from peaks.measured(CAPTIONS, work, counts=lambda: encoders.is_loaded)
+    if config.trains_text_encoder:
+        yield from peaks.measured(CAPTIONS, _prepare_learners(plan, dataset, precision, control))
+        return live
+    work = all_text(plan, precision, live, encoders)
+    caching = cache_text(plan, dataset, work, precision, control)
+    cached = yield from peaks.measured(CAPTIONS, caching, counts=lambda: encoders.is_loaded)
     family.text.unload()
     return cached
+
+
+def _prepare_learners(
+    plan: Plan, dataset: Dataset, precision: Precision, control: Control
+) -> Generator[Event, None, None]:
+    """Keep what T5 makes of the captions, and load the text encoders that train beside it."""
+    known, t5 = _known_parts(plan), plan.family.t5
+    if t5 is not None:
+        work = text_of_t5(t5, PartOnDemand.text(t5.encoder, known, precision))
+        t5.answer_from((yield from cache_text(plan, dataset, work, precision, control)))
+        t5.encoder.unload()
+    yield from PartOnDemand.text(plan.family.learners, known, precision).load()
 
 
 def _prepare_latents(

@@ -10,6 +10,7 @@ import torch
 from diffusers import FluxPipeline
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny import module_of
 
 from lora_widgets.errors import ModelError
 from lora_widgets.families import clip_text, t5_text
@@ -57,7 +58,7 @@ def test_token_ids_are_those_of_the_reference(flux, case):
     ids = clip_text.tokenize(flux.clip_l.tokenizer, [case["caption"]], max_tokens=75)
     assert ids[0, 0].tolist() == whole(case["clip_ids"])
     ids, mask = t5_text.tokenize(
-        flux.t5.tokenizer, [case["caption"]], max_tokens=case["t5xxl_max_token_length"]
+        flux.t5.encoder.tokenizer, [case["caption"]], max_tokens=case["t5xxl_max_token_length"]
     )
     assert ids[0].tolist() == whole(case["t5_ids"])
     assert mask.sum() == case["t5_mask_sum"]
@@ -202,7 +203,7 @@ def test_a_fingerprint_tells_either_text_encoder_and_the_length_apart(open_tiny_
     family = open_tiny_flux()
     family.text.load("cpu", torch.float32)
     before = family.text.fingerprint()
-    next(getattr(family, part).model.parameters())[0] += 1
+    next(module_of(family, part).parameters())[0] += 1
     assert family.text.fingerprint() != before
     longer = open_tiny_flux(t5xxl_max_token_length=65)
     longer.text.load("cpu", torch.float32)

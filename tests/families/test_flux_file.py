@@ -127,7 +127,7 @@ def test_a_file_replaces_the_text_encoder_of_a_folder(open_tiny_flux, changed, s
 def test_the_two_names_of_t5s_embedding_stay_one_tensor(open_flux_file):
     family = open_flux_file()
     family.text.load("cpu", torch.bfloat16)
-    t5 = family.t5.model
+    t5 = family.t5.encoder.model
     assert t5.shared.weight is t5.encoder.embed_tokens.weight
 
 

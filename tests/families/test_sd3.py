@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny import module_of
 
 from lora_widgets.errors import ModelError
 from lora_widgets.families.clip_text import tokenize
@@ -87,8 +88,8 @@ def test_a_mask_leaves_zeros_where_t5_has_padding(open_tiny_sd3, sd3):
 
 
 def lend_text_encoders(lender, family):
-    for name in ("clip_l", "clip_g", "t5"):
-        own, lent = getattr(family, name), getattr(lender, name)
+    pairs = zip((*family.clips, family.t5.encoder), (*lender.clips, lender.t5.encoder), strict=True)
+    for own, lent in pairs:
         own.model, own.tokenizer = lent.model, lent.tokenizer
 
 
@@ -109,9 +110,9 @@ def test_a_model_without_t5_reads_zeros_in_its_place_and_says_so(open_tiny_sd3, 
 def test_t5_never_learns(sd3):
     text = sd3.encode_text(["a cat"], skip=1)
     assert not text.hidden.requires_grad
-    sd3.t5.model.requires_grad_(requires_grad=True)
+    sd3.t5.encoder.model.requires_grad_(requires_grad=True)
     assert not sd3.encode_text(["a cat"], skip=1).hidden.requires_grad
-    sd3.t5.model.requires_grad_(requires_grad=False)
+    sd3.t5.encoder.model.requires_grad_(requires_grad=False)
 
 
 def test_a_caption_reads_the_same_alone_and_in_a_batch(sd3):
@@ -178,7 +179,7 @@ def test_a_fingerprint_tells_every_text_encoder_apart(open_tiny_sd3, part):
     family = open_tiny_sd3()
     family.text.load("cpu", torch.float32)
     before = family.text.fingerprint()
-    next(getattr(family, part).model.parameters())[0] += 1
+    next(module_of(family, part).parameters())[0] += 1
     assert family.text.fingerprint() != before
 
 
@@ -188,13 +189,21 @@ def test_a_fingerprint_tells_how_t5_is_read(open_tiny_sd3, sd3):
     assert family.text.fingerprint() != sd3.text.fingerprint()
 
 
+def test_caching_without_t5_while_both_clips_train_is_told(open_tiny_sd3, copy):
+    shutil.rmtree(copy / "text_encoder_3")
+    where = {"pretrained_model_name_or_path": str(copy), "cache_text_encoder_outputs": True}
+    told = "Nothing of the captions is cached, for both CLIPs train."
+    assert told in open_tiny_sd3(**where).notes
+    assert told not in open_tiny_sd3(**where, text_encoder_lr=0.0).notes
+
+
 def test_text_encoders_come_and_go_together(open_tiny_sd3):
     family = open_tiny_sd3()
     family.text.load("cpu", torch.float32)
     assert set(family.roots()) == set(family.text_encoders)
     family.text.unload()
     assert family.roots() == {}
-    assert family.t5.model is None
+    assert family.t5.encoder.model is None
     with pytest.raises(RuntimeError, match="text encoder of the base model is not loaded"):
         family.encode_text(["x"], skip=1)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny import module_of
 
 from lora_widgets.errors import ModelError
 from lora_widgets.families.clip_text import tokenize
@@ -140,7 +141,7 @@ def test_a_fingerprint_tells_either_text_encoder_apart(open_tiny_sdxl, part):
     family = open_tiny_sdxl()
     family.text.load("cpu", torch.float32)
     before = family.text.fingerprint()
-    next(getattr(family, part).model.parameters())[0] += 1
+    next(module_of(family, part).parameters())[0] += 1
     assert family.text.fingerprint() != before
 
 

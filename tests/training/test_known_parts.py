@@ -13,7 +13,9 @@ from safetensors.torch import load_file, save_file
 
 from lora_widgets.events import MemoryPeak, Notice, PhaseProgress, SampleReady, StepDone
 from lora_widgets.families.autoencoder import Autoencoder
+from lora_widgets.families.family import open_family
 from lora_widgets.families.text_encoder import TextEncoder
+from lora_widgets.training import plan
 from lora_widgets.training.control import Control
 from lora_widgets.training.known_parts import LOADING, KnownParts
 from lora_widgets.training.start import iter_training
@@ -45,6 +47,19 @@ def loads(monkeypatch):
     counting(Autoencoder)
     counting(TextEncoder)
     return counted
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """The base models that are opened, in order."""
+    found = []
+
+    def remembering(config):
+        found.append(open_family(config))
+        return found[-1]
+
+    monkeypatch.setattr(plan, "open_family", remembering)
+    return found
 
 
 @pytest.fixture
@@ -131,6 +146,37 @@ def test_a_resumed_run_that_loads_no_encoder_is_exact(run, tmp_path):
     assert loaded == {}
     ours, theirs = (load_file(tmp_path / "out" / f"{name}.safetensors") for name in ("parts", "whole"))
     assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+@pytest.mark.parametrize("family", [pytest.param("SD3", marks=slow), "Flux"])
+def test_t5_is_kept_and_leaves_while_clip_trains(run, opened, family, tmp_path):
+    """The run is the one with T5 in memory, and the next one does not load it; resumed, it is exact."""
+    trains = {
+        "text_encoder_lr": 1e-3,
+        "sample_at_first": False,
+        "sample_every_n_steps": 2,
+        "sample_prompts": "a thing --s 1 --n blurry --l 3",
+        "text_encoder_batch_size": 4,
+        "train_batch_size": 4,
+    }
+    live = {"cache_text_encoder_outputs_to_disk": False}
+    clips = {"SD3": 2, "Flux": 1}[family]
+    first, loaded = run(family, output_name="first", **trains)
+    assert loaded["TextEncoder"] == clips + 1
+    assert opened[-1].t5.encoder.model is None
+    assert opened[-1].clip_l.model is not None
+    second, loaded = run(family, output_name="second", stop_after=1, **trains)
+    resumed, loaded_again = run(family, output_name="second", resume="latest", **trains)
+    assert loaded["TextEncoder"] == loaded_again["TextEncoder"] == clips
+    assert "All captions found in the cache, so no T5 is loaded." in notices(second)
+    assert losses(first) == losses(second) + losses(resumed)
+    assert pixels(first) == pixels(resumed)
+    in_memory, loaded = run(family, output_name="live", **trains, **live)
+    assert loaded["TextEncoder"] == clips + 1
+    assert losses(in_memory) == pytest.approx(losses(first), rel=1e-4)
+    ours, theirs = (load_file(tmp_path / "out" / f"{name}.safetensors") for name in ("second", "first"))
+    assert any(name.startswith("lora_te1") and tensor.any() for name, tensor in ours.items())
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
