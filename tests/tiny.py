@@ -11,6 +11,8 @@ import hashlib
 import json
 import lzma
 import math
+import os
+import time
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 GOLDEN = Path(__file__).parent / "golden"
+_LONG_AGO = time.time() - 3600
 MODEL_TYPES = {"sdxl": "SDXL", "flux": "Flux", "sd3": "SD3", "sd": "SD1.5"}
 """Families by the words in the names of folders and files."""
 
@@ -35,6 +38,8 @@ def make_tiny(name: str, folder: Path | str) -> Path:
     for file in _spec()["files"]:
         if file.startswith(start):
             _save(tiny_tensors(file), _place(folder, file.removeprefix(start)))
+    for file in folder.rglob("*"):
+        os.utime(file, (_LONG_AGO, _LONG_AGO))  # as if it had been downloaded before
     return folder
 
 
@@ -68,6 +73,12 @@ def settings_for(
         "text_encoder_lr": 1e-4 * trains_text_encoder,
     }
     return TrainingConfig(**(values | changes))
+
+
+def module_of(family: Any, part: str) -> Any:
+    """Return the loaded module of a part such as "vae", "clip_l" or "unet"."""
+    found = family.t5.encoder if part == "t5" else getattr(family, part)
+    return getattr(found, "model", found)
 
 
 def tiny_tensors(file: str) -> dict[str, Tensor]:

@@ -24,7 +24,7 @@ class FamilyRow:
     ``import_path`` is "module:class". ``bucket_multiple`` is the number
     of pixels by which bucket sides must be divisible, ``native_size_px`` the side the family was trained at,
     ``numbers_per_caption`` how many numbers the denoiser reads of a short caption. ``text_encoders`` are the
-    components beside the denoiser that an adapter can train.
+    components beside the denoiser that an adapter can train; ``has_t5`` tells whether T5 reads captions too.
     """
 
     name: str
@@ -36,6 +36,7 @@ class FamilyRow:
     predicts: str
     text_encoders: tuple[str, ...] = ("text_encoder",)
     samples: SampleDefaults = SampleDefaults()
+    has_t5: bool = False
     import_path: str = ""
     aliases: tuple[str, ...] = ()
 
@@ -76,6 +77,7 @@ _ROWS = (
         native_size_px=1024,
         numbers_per_caption=512 * 4096 + 768,
         predicts="velocity",
+        has_t5=True,
         import_path="lora_widgets.families.flux:Flux",
         samples=SampleDefaults(steps=20, scale=1.0, guidance=3.5, side_multiple=16),
         aliases=("Flux.1",),
@@ -88,6 +90,7 @@ _ROWS = (
         native_size_px=1024,
         numbers_per_caption=(77 + 256) * 4096 + 2048,
         predicts="velocity",
+        has_t5=True,
         import_path="lora_widgets.families.sd3:SD3",
         text_encoders=("text_encoder_1", "text_encoder_2"),
         samples=SampleDefaults(side_multiple=16),

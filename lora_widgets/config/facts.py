@@ -51,6 +51,7 @@ class PartSize:
 
     ``largest`` are those of the largest linear layer. ``blocks`` are the numbers of each block of a
     transformer that reads text and picture side by side, ``single_blocks`` of those that read them as one.
+    ``t5`` are the numbers of T5 among those of the text encoders.
     """
 
     numbers: int = 0
@@ -58,6 +59,7 @@ class PartSize:
     largest: int = 0
     blocks: tuple[int, ...] = ()
     single_blocks: tuple[int, ...] = ()
+    t5: int = 0
 
 
 @dataclass(frozen=True)

@@ -66,8 +66,8 @@ class Caching(Section, tab=Tab.ADVANCED, group="Caching"):
     """Encode every picture once before the training. Much faster, and the VAE leaves the memory."""
 
     cache_latents_to_disk: Annotated[bool, Ui("Cache latents on disk")] = False
-    """Keep the encoded pictures in the cache folder, for this run's memory and for the next run. Turns latent
-    caching on."""
+    """Keep the encoded pictures in the cache folder, for this run's memory and for the next run. That then
+    loads the VAE for samples only. Turns latent caching on."""
 
     latent_cache_crops: Annotated[int, Field(ge=1, le=1000), Ui("Cached crops")] = 1
     """Crops that are encoded of each picture where random_crop and cached latents meet. More come closer to
@@ -75,10 +75,11 @@ class Caching(Section, tab=Tab.ADVANCED, group="Caching"):
 
     cache_text_encoder_outputs: Annotated[bool, Ui("Cache text encoder")] = False
     """Encode every caption once before the training. Faster, and the text encoder leaves the memory; it
-    cannot learn then."""
+    cannot learn then. Where CLIP trains beside T5 (Flux, SD3), only T5's part is cached."""
 
     cache_text_encoder_outputs_to_disk: Annotated[bool, Ui("Cache text on disk")] = False
-    """Keep the encoded captions in the cache folder for the next run. Turns text caching on."""
+    """Keep the encoded captions in the cache folder for the next run. That then loads no text encoder to
+    encode them. Turns text caching on."""
 
     text_cache_variants: Annotated[int, Field(ge=1, le=1000), Ui("Cached captions")] = 1
     """Variants that are encoded of each caption where shuffling, tag dropout or wildcards meet the text

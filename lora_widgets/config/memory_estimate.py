@@ -222,8 +222,10 @@ class MemoryQuestion:
 
     @property
     def _text_that_stays(self) -> float:
-        leaves = self.config.text_is_cached and not self.config.trains_text_encoder
-        return 0.0 if leaves else self._text
+        if not self.config.captions_are_kept:
+            return self._text
+        clip = self.model.text_encoder.numbers - self.model.text_encoder.t5
+        return float(clip * self._number) if self.config.trains_text_encoder else 0.0
 
     @property
     def _state(self) -> float:

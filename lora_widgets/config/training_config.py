@@ -96,6 +96,16 @@ class TrainingConfig(  # pyright: ignore[reportIncompatibleVariableOverride] - t
         return any(part != "unet" for part in self.trained_components)
 
     @property
+    def captions_can_be_kept(self) -> bool:
+        """Whether there is a text encoder that does not train, so that its work can be cached."""
+        return not self.trains_text_encoder or FAMILIES[self.model_type].has_t5
+
+    @property
+    def captions_are_kept(self) -> bool:
+        """Whether captions are encoded once, before the loop, by all text encoders or by T5 alone."""
+        return self.text_is_cached and self.captions_can_be_kept
+
+    @property
     def loraplus_ratios(self) -> dict[str, float]:
         """The LoRA+ ratios that act, by the name of the rate that they multiply; 1 is none."""
         ratios = {

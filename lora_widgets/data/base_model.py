@@ -51,6 +51,7 @@ PART_FILES: dict[str, Place] = {
     "clip_g_path": "text_encoder_2",
     "t5xxl_path": "text_encoder_3",
 }
+_OF_T5 = re.compile(r"(^|\.)(encoder\.block\.\d|encoder\.final_layer_norm\.|shared\.)")
 # Single files have no configuration; those of the families' own models. What is left out are the defaults.
 SINGLE_FILE_CONFIGS: dict[str, dict[str, Any]] = {
     "SD1.5": {"block_out_channels": (320, 640, 1280, 1280)},
@@ -138,6 +139,7 @@ def part_size(shapes: Shapes) -> PartSize:
         largest=max(linear, default=0),
         blocks=_numbers_of_blocks(shapes, ""),
         single_blocks=_numbers_of_blocks(shapes, "single_"),
+        t5=sum(prod(shape) for name, shape in shapes.items() if _OF_T5.search(name)),
     )
 
 
@@ -239,4 +241,5 @@ def _sum(parts: Iterable[PartSize]) -> PartSize:
         numbers=sum(part.numbers for part in found),
         linear=sum(part.linear for part in found),
         largest=max((part.largest for part in found), default=0),
+        t5=sum(part.t5 for part in found),
     )

@@ -10,11 +10,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from lora_widgets.config.file_stamp import is_settled
 from lora_widgets.errors import DatasetError
 
 DIGEST_BYTES = 16
-# A file written again within one tick of its clock looks unchanged; FAT and network drives tick every 2 s.
-SETTLED_AFTER_NS = 3_000_000_000
 _SUFFIX = ".hashes"
 
 
@@ -64,7 +63,7 @@ class FileHashes:
             return known[1]
         digest = hash_file(path)
         self._known[name] = (stamp, digest)
-        if abs(time.time_ns() - stamp.mtime_ns) > SETTLED_AFTER_NS:
+        if is_settled(stamp.mtime_ns):
             self._new.append(json.dumps([name, *stamp, digest]))
         return digest
 

@@ -39,7 +39,7 @@ class Scores:
 def open_demo(config: TrainingConfig) -> Family:
     """Return the demo's base model with all parts loaded."""
     family = open_family(config)
-    for load in (family.load_vae, family.load_text_encoder, family.load_denoiser):
+    for load in (family.vae.load, family.text.load, family.load_denoiser):
         load("cpu", torch.float32)
     return family
 
@@ -53,11 +53,11 @@ def generate(family: Family, captions: Sequence[str], *, seed: int) -> list[Imag
         scheduler = new_scheduler("euler", family.process)
         scheduler.set_timesteps(STEPS)
         generator = generator_for(seed, "evaluation", start)
-        noise = torch.randn(len(words), family.latent_channels, 16, 16, generator=generator)
+        noise = torch.randn(len(words), family.vae.latent_channels, 16, 16, generator=generator)
         asked, unasked = (family.encode_text(text, skip=1) for text in (words, [""] * len(words)))
         guidance = Guidance(asked, unasked, GUIDANCE)
         latents = sample_latents(family, scheduler, noise, guidance=guidance, generator=generator)
-        pictures += [to_image(pixels) for pixels in family.decode(latents)]
+        pictures += [to_image(pixels) for pixels in family.vae.decode(latents)]
     return pictures
 
 

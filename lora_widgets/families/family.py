@@ -4,16 +4,18 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from lora_widgets.catalog.families import FAMILIES
 from lora_widgets.diffusion.process import NoiseProcess
+from lora_widgets.families.autoencoder import Autoencoder
+from lora_widgets.families.text_encoder import TextEncoders
 
-Part = Literal["vae", "text_encoder", "denoiser"]
-PARTS: tuple[Part, ...] = get_args(Part)
+if TYPE_CHECKING:
+    from lora_widgets.families.t5_text import T5
 
 
 @dataclass(frozen=True)
@@ -99,22 +101,28 @@ class DropEncoders(Protocol):
 class Family(Protocol):
     """An opened base model; its parts are loaded and unloaded one by one as phases come and go.
 
-    ``text_encoders`` are the components beside the denoiser that can learn; ``notes`` are sentences for the
-    user about how its files and the settings go together. ``largest_side`` is the longest side of a picture
-    in pixels that its table of positions reaches, None without such a table. ``drop_encoders`` leaves out of
-    the text of a step what single encoders say, None where nothing is left out.
+    ``text`` are all its text encoders, ``learners`` those that can learn, which ``text_encoders`` names: all
+    but ``t5``. ``notes`` are sentences for the user about how its files and the settings go together.
+    ``largest_side`` is the longest side of a picture in pixels that its table of positions reaches, None
+    without such a table. ``drop_encoders`` leaves out of the text of a step what single encoders say, None
+    where nothing is left out.
     """
 
     name: str
     text_encoders: tuple[str, ...]
     notes: tuple[str, ...]
     process: NoiseProcess
-    latent_factor: int
-    latent_channels: int
+    vae: Autoencoder
+    text: TextEncoders
+    learners: TextEncoders
     largest_side: int | None
     drop_encoders: DropEncoders | None
     weights_file: Path | None
-    tokenizer: Any
+
+    @property
+    def t5(self) -> "T5 | None":
+        """T5, where the family and the model have one."""
+        ...
 
     def download(self) -> Iterator[tuple[int, int]]:
         """Fetch the weights that are not on this machine yet, part by part; yield (done, total) in MiB.
@@ -124,41 +132,12 @@ class Family(Protocol):
         """
         ...
 
-    def load_vae(self, device: torch.device | str, dtype: torch.dtype) -> None:
-        """Load the autoencoder; in float32 where the settings forbid half precision."""
-        ...
-
-    def load_text_encoder(self, device: torch.device | str, dtype: torch.dtype) -> None:
-        """Load the text encoders and their tokenizers, frozen."""
-        ...
-
     def load_denoiser(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load the denoiser, frozen."""
         ...
 
-    def unload(self, part: Part) -> None:
-        """Forget a part and return its memory."""
-        ...
-
-    def fingerprint(self, part: Part) -> str:
-        """Return a hash of all that decides the outputs of a loaded part: weights, formats, vocabulary."""
-        ...
-
-    def use_float32_vae(self) -> bool:
-        """Let the autoencoder compute in float32, now and when loaded again; False if it did already."""
-        ...
-
-    def encode_images(
-        self, pixels: Tensor, *, generator: torch.Generator | Sequence[torch.Generator]
-    ) -> Tensor:
-        """Return scaled float32 latents (B, C, h, w) of ``pixels`` (B, 3, H, W) in [-1, 1].
-
-        ``generator`` draws the noise of the posterior: one for all pictures, or one for each.
-        """
-        ...
-
-    def decode(self, latents: Tensor) -> Tensor:
-        """Return float32 pixels (B, 3, H, W) in [-1, 1] of scaled latents."""
+    def unload_denoiser(self) -> None:
+        """Forget the denoiser and return its memory; nothing happens if it is not loaded."""
         ...
 
     def encode_text(self, captions: Sequence[str], *, skip: int) -> TextEmbedding:

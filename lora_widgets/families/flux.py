@@ -10,18 +10,18 @@ from torch import Tensor, nn
 from lora_widgets.config.captions import TOKENS_PER_WINDOW
 from lora_widgets.config.memory import blocks_of_flux
 from lora_widgets.diffusion.flow import even_sigmas, sigmas_by_size
-from lora_widgets.families import autoencoder, block_swap, clip_text, denoiser, flux_transformer, t5_text
-from lora_widgets.families.family import Part, Root, TextEmbedding
-from lora_widgets.families.fingerprint import fingerprint
+from lora_widgets.families import block_swap, clip_text, denoiser, flux_transformer
+from lora_widgets.families.autoencoder import Autoencoder
+from lora_widgets.families.family import Root, TextEmbedding
 from lora_widgets.families.flow_schedule import flux_process
 from lora_widgets.families.flux_layout import Layout, read_layout
 from lora_widgets.families.flux_names import flux_root
 from lora_widgets.families.in_memory import free_memory, loaded
+from lora_widgets.families.t5_text import T5
+from lora_widgets.families.text_encoder import TextEncoder, TextEncoders
 
 if TYPE_CHECKING:
-    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
     from diffusers.models.transformers.transformer_flux import FluxTransformer2DModel
-    from transformers import CLIPTextModel, T5EncoderModel
 
 _DEV_TOKENS, _SCHNELL_TOKENS = 512, 256
 
@@ -29,9 +29,8 @@ _DEV_TOKENS, _SCHNELL_TOKENS = 512, 256
 class Flux:
     """Flux.1, opened from ``pretrained_model_name_or_path``; its parts are loaded one by one.
 
-    ``text_encoder`` is CLIP-L, of which the pooled text is read, ``text_encoder_2`` T5, which never learns.
-    The parts and the tokenizers are None until they are loaded. ``weights_file`` is None where the base model
-    is a folder, so that there is no one file to hash.
+    Of CLIP-L the pooled text is read; T5 never learns. ``transformer`` is None until it is loaded.
+    ``weights_file`` is None where the base model is a folder, so that there is no one file to hash.
     """
 
     name = "Flux"
@@ -43,46 +42,28 @@ class Flux:
         self._layout: Layout = read_layout(config)
         self.weights_file: Path | None = self._layout.weights_file
         self._is_dev = self._layout.is_dev
-        self._vae_needs_float32 = bool(config.no_half_vae)
-        self._vae_in_tiles = bool(config.vae_tiling)
         self._base_weights: str = config.base_weights
         self._blocks_to_swap: int = config.blocks_to_swap
         self._guidance: float = config.guidance_scale
         own_length = _DEV_TOKENS if self._is_dev else _SCHNELL_TOKENS
-        self._t5_tokens: int = config.t5xxl_max_token_length or own_length
         self._t5_is_masked = bool(config.apply_t5_attn_mask)
         # schnell was distilled to few steps, in which it does not shift with the size of the picture.
         timetable = sigmas_by_size if self._is_dev else lambda steps, _: even_sigmas(steps)
         self.process = flux_process(config, timetable=timetable)
         self.notes = _notes(config, is_dev=self._is_dev, own_length=own_length)
-        vae = self._layout.vae.config
-        self.latent_channels: int = vae.get("latent_channels", 16)
-        self.latent_factor: int = 2 ** (len(vae["block_out_channels"]) - 1)
-        self._latent_scale: float = vae.get("scaling_factor", 0.3611)
-        self._latent_shift: float = vae.get("shift_factor") or 0.0
-        self.vae: AutoencoderKL | None = None
-        self.text_encoder: CLIPTextModel | None = None
-        self.text_encoder_2: T5EncoderModel | None = None
-        self.tokenizer: Any = None
-        self.tokenizer_2: Any = None
+        self.vae = Autoencoder(self._layout.vae, config, usual_scale=0.3611)
+        clip_tokenizer, t5_tokenizer = self._layout.tokenizers
+        self.clip_l = TextEncoder(self._layout.clip_l, clip_tokenizer)
+        own_tokens = config.t5xxl_max_token_length or own_length
+        self.t5 = T5(self._layout.t5, t5_tokenizer, max_tokens=own_tokens, is_masked=self._t5_is_masked)
+        self.learners = TextEncoders([self.clip_l])
+        self.text = TextEncoders([self.clip_l, self.t5.encoder])
         self.transformer: FluxTransformer2DModel | None = None
 
     def download(self) -> Iterator[tuple[int, int]]:
         """Fetch the weights that are not on this machine yet, and yield (done, total) in MiB."""
         for part in self._layout.parts:
             yield from part.download()
-
-    def load_vae(self, device: torch.device | str, dtype: torch.dtype) -> None:
-        """Load the autoencoder; ``no_half_vae`` turns ``dtype`` into float32."""
-        dtype = torch.float32 if self._vae_needs_float32 else dtype
-        self.vae = autoencoder.load_autoencoder(self._layout.vae, device, dtype, in_tiles=self._vae_in_tiles)
-
-    def load_text_encoder(self, device: torch.device | str, dtype: torch.dtype) -> None:
-        """Load CLIP-L and T5 with their tokenizers, frozen."""
-        self.tokenizer, self.tokenizer_2 = (place.load() for place in self._layout.tokenizers)
-        self.text_encoder = self._layout.clip_l.load(device=device, dtype=dtype)
-        self.text_encoder_2 = self._layout.t5.load(device=device, dtype=dtype)
-        t5_text.keep_range(loaded(self.text_encoder_2, "text_encoder_2"))
 
     def load_denoiser(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load the transformer, frozen; with `blocks_to_swap`, some blocks of it into main memory."""
@@ -94,55 +75,10 @@ class Flux:
             swapped=self._swapped_blocks if self._blocks_to_swap else None,
         )
 
-    def unload(self, part: Part) -> None:
-        """Forget a part and return its memory; nothing happens if it is not loaded."""
-        if part == "vae":
-            self.vae = None
-        elif part == "text_encoder":
-            self.text_encoder = self.text_encoder_2 = self.tokenizer = self.tokenizer_2 = None
-        else:
-            self.transformer = None
+    def unload_denoiser(self) -> None:
+        """Forget the transformer and return its memory; nothing happens if it is not loaded."""
+        self.transformer = None
         free_memory()
-
-    def fingerprint(self, part: Part) -> str:
-        """Return a hash of all that decides the outputs of a loaded part: weights, formats, vocabulary."""
-        if part == "vae":
-            tiles = ("tiles",) if self._vae_in_tiles else ()
-            return fingerprint(loaded(self.vae, part), self._latent_scale, self._latent_shift, *tiles)
-        if part == "denoiser":
-            return fingerprint(loaded(self.transformer, "transformer"))
-        readers = (self.text_encoder, self.tokenizer), (self.text_encoder_2, self.tokenizer_2)
-        return " ".join(
-            fingerprint(
-                loaded(encoder, part),
-                sorted(tokenizer.get_vocab().items()),
-                self._t5_tokens,
-                self._t5_is_masked,
-            )
-            for encoder, tokenizer in readers
-        )
-
-    def use_float32_vae(self) -> bool:
-        """Let the autoencoder compute in float32, now and when loaded again; False if it did already."""
-        self._vae_needs_float32 = True
-        return autoencoder.to_float32(loaded(self.vae, "vae"))
-
-    def encode_images(
-        self, pixels: Tensor, *, generator: torch.Generator | Sequence[torch.Generator]
-    ) -> Tensor:
-        """Sample latents (B, C, h, w), float32 and scaled, of ``pixels`` (B, 3, H, W) in [-1, 1]."""
-        return autoencoder.encode(
-            loaded(self.vae, "vae"),
-            pixels,
-            shift=self._latent_shift,
-            scale=self._latent_scale,
-            generator=generator,
-        )
-
-    def decode(self, latents: Tensor) -> Tensor:
-        """Return float32 pixels (B, 3, H, W) in [-1, 1] of scaled latents."""
-        vae = loaded(self.vae, "vae")
-        return autoencoder.decode(vae, latents, shift=self._latent_shift, scale=self._latent_scale)
 
     def encode_text(self, captions: Sequence[str], *, skip: int) -> TextEmbedding:
         """Return T5's states (B, L, D) and CLIP's pooled text (B, P); a mask (B, L) where T5 is masked.
@@ -151,13 +87,11 @@ class Flux:
         history where CLIP trains and grad is on.
         """
         del skip
-        ids = clip_text.tokenize(self.tokenizer, captions, max_tokens=TOKENS_PER_WINDOW)
-        pooled = clip_text.pool(loaded(self.text_encoder, "text_encoder"), ids[:, 0])
-        ids, mask = t5_text.tokenize(self.tokenizer_2, captions, max_tokens=self._t5_tokens)
-        t5, seen = loaded(self.text_encoder_2, "text_encoder_2"), mask if self._t5_is_masked else None
-        with torch.no_grad():
-            hidden = t5_text.encode(t5, ids, mask=seen)
-        return TextEmbedding(hidden, pooled, None if seen is None else seen.to(hidden.device))
+        encoder, tokenizer = self.clip_l.in_memory()
+        ids = clip_text.tokenize(tokenizer, captions, max_tokens=TOKENS_PER_WINDOW)
+        pooled = clip_text.pool(encoder, ids[:, 0])
+        read = self.t5(captions)
+        return TextEmbedding(read.hidden, pooled, read.mask)
 
     def predict(self, noisy: Tensor, times: Tensor, text: TextEmbedding, sizes: Tensor) -> Tensor:
         """Return the transformer's velocity (B, C, h, w); inputs take its dtype unless autocast is on.
@@ -178,8 +112,8 @@ class Flux:
         found: dict[str, Root] = {}
         if self.transformer is not None:
             found["unet"] = flux_root(self.transformer)
-        if self.text_encoder is not None:
-            found["text_encoder"] = Root(self.text_encoder, "lora_te1")
+        if self.clip_l.model is not None:
+            found["text_encoder"] = Root(self.clip_l.model, "lora_te1")
         return found
 
     def enable_gradient_checkpointing(self, *, unet: bool, text_encoder: bool) -> None:
@@ -187,7 +121,7 @@ class Flux:
         if unet:
             denoiser.enable_checkpointing(loaded(self.transformer, "transformer"))
         if text_encoder:
-            clip_text.enable_checkpointing(loaded(self.text_encoder, "text_encoder"))
+            clip_text.enable_checkpointing(self.clip_l.in_memory()[0])
 
     def identity(self) -> dict[str, str]:
         """Return the metadata by which other programs recognise the base model."""

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from lora_widgets.catalog.weight_files import Shapes
+from lora_widgets.config.file_stamp import FileStamp, stamp_of
 from lora_widgets.errors import ModelError
 from lora_widgets.families import native_names
 from lora_widgets.families.filling import complete, fill, store
@@ -26,6 +27,7 @@ from lora_widgets.families.weights import (
     load_part,
     refuse_missing_weights,
     safetensors_of,
+    with_weights,
 )
 
 
@@ -40,6 +42,20 @@ class PartPlace(Protocol):
     @property
     def place(self) -> str:
         """The file, folder or hub name, for messages and metadata."""
+        ...
+
+    @property
+    def kind(self) -> PartClass:
+        """Its class."""
+        ...
+
+    def origin(self) -> tuple[Sequence[FileStamp], object]:
+        """Return what its weights are read from, the files on this machine, and what is read of them.
+
+        Raises:
+            OSError: a file is not there.
+            ModelError: they cannot be fetched.
+        """
         ...
 
     def check(self) -> None:
@@ -82,6 +98,16 @@ class FolderPart:
     def place(self) -> str:
         """The folder or hub name of the model."""
         return self.source.place
+
+    def origin(self) -> tuple[Sequence[FileStamp], object]:
+        """Return the stamps of all files in its folder: which of them count is left to the libraries.
+
+        Raises:
+            OSError: the folder is not there.
+            ModelError: the weights cannot be fetched.
+        """
+        found = sorted((with_weights(self.source, self.subfolder) / self.subfolder).iterdir())
+        return [stamp_of(path) for path in found if path.is_file()], self.subfolder
 
     def check(self) -> None:
         """Compare the headers of the files in a folder with the class; nothing is known of a hub name yet.
@@ -185,6 +211,21 @@ class FilePart:
     def place(self) -> str:
         """The file."""
         return str(self.file.path)
+
+    @property
+    def kind(self) -> PartClass:
+        """The class of its layout."""
+        return self.layout.kind
+
+    def origin(self) -> tuple[Sequence[FileStamp], object]:
+        """Return the stamp of the file, and where the tensors were in it when it was opened.
+
+        Raises:
+            OSError: the file is not there any more.
+        """
+        opened = self.file.header.places if self.file.header else self.file.shapes
+        reader = getattr(self.layout.rename, "__name__", "")
+        return [stamp_of(self.file.path)], (reader, self.layout.start, sorted(opened.items()))
 
     def check(self) -> None:
         """Compare the header of the file with the class.

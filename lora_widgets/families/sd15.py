@@ -7,48 +7,43 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from lora_widgets.families import autoencoder, clip_text, denoiser
-from lora_widgets.families.family import Part, Root, TextEmbedding
-from lora_widgets.families.fingerprint import fingerprint
+from lora_widgets.families import clip_text, denoiser
+from lora_widgets.families.autoencoder import Autoencoder
+from lora_widgets.families.family import Root, TextEmbedding
 from lora_widgets.families.in_memory import free_memory, loaded
 from lora_widgets.families.noise_schedule import noise_process, notes_on_schedule
 from lora_widgets.families.sd_layout import Layout, read_layout
+from lora_widgets.families.text_encoder import TextEncoder, TextEncoders
 
 if TYPE_CHECKING:
-    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-    from transformers import CLIPTextModel
 
 
 class SD15:
     """Stable Diffusion 1.5, opened from ``pretrained_model_name_or_path``; its parts are loaded one by one.
 
-    ``vae``, ``text_encoder``, ``tokenizer`` and ``unet`` are None until they are loaded. ``weights_file`` is
-    None where the base model is a folder, so that there is no one file to hash.
+    ``unet`` is None until it is loaded. ``weights_file`` is None where the base model is a folder, so that
+    there is no one file to hash.
     """
 
     name = "SD1.5"
     text_encoders = ("text_encoder",)
+    t5 = None
     largest_side = None
     drop_encoders = None
 
     def __init__(self, config: Any) -> None:
         self._layout: Layout = read_layout(config)
         self.weights_file: Path | None = self._layout.weights_file
-        self._vae_needs_float32 = bool(config.no_half_vae)
-        self._vae_in_tiles = bool(config.vae_tiling)
         self._base_weights: str = config.base_weights
         self._max_tokens: int = config.max_token_length
         self._read = clip_text.weighted_tokens if config.weighted_captions else clip_text.plain_tokens
         self.process = noise_process(self._layout.scheduler_config, config)
         self.notes = notes_on_schedule(self._layout.scheduler_config, config)
-        vae = self._layout.vae.config
-        self.latent_channels: int = vae.get("latent_channels", 4)
-        self.latent_factor: int = 2 ** (len(vae["block_out_channels"]) - 1)
-        self._latent_scale: float = vae.get("scaling_factor", 0.18215)
-        self.vae: AutoencoderKL | None = None
-        self.text_encoder: CLIPTextModel | None = None
-        self.tokenizer: Any = None
+        self.vae = Autoencoder(self._layout.vae, config, usual_scale=0.18215)
+        (encoder,), (tokenizer,) = self._layout.text_encoders, self._layout.tokenizers
+        self.clip_l = TextEncoder(encoder, tokenizer)
+        self.text = self.learners = TextEncoders([self.clip_l])
         self.unet: UNet2DConditionModel | None = None
 
     def download(self) -> Iterator[tuple[int, int]]:
@@ -56,65 +51,22 @@ class SD15:
         for part in self._layout.parts:
             yield from part.download()
 
-    def load_vae(self, device: torch.device | str, dtype: torch.dtype) -> None:
-        """Load the autoencoder; ``no_half_vae`` turns ``dtype`` into float32."""
-        dtype = torch.float32 if self._vae_needs_float32 else dtype
-        self.vae = autoencoder.load_autoencoder(self._layout.vae, device, dtype, in_tiles=self._vae_in_tiles)
-
-    def load_text_encoder(self, device: torch.device | str, dtype: torch.dtype) -> None:
-        """Load the CLIP text encoder and its tokenizer, frozen."""
-        (encoder,), (tokenizer,) = self._layout.text_encoders, self._layout.tokenizers
-        self.text_encoder = encoder.load(device=device, dtype=dtype)
-        self.tokenizer = tokenizer.load()
-
     def load_denoiser(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load the UNet, frozen."""
         self.unet = denoiser.load_unet(self._layout.unet, device, dtype, stored_as=self._base_weights)
 
-    def unload(self, part: Part) -> None:
-        """Forget a part and return its memory; nothing happens if it is not loaded."""
-        if part == "vae":
-            self.vae = None
-        elif part == "text_encoder":
-            self.text_encoder = self.tokenizer = None
-        else:
-            self.unet = None
+    def unload_denoiser(self) -> None:
+        """Forget the UNet and return its memory; nothing happens if it is not loaded."""
+        self.unet = None
         free_memory()
-
-    def fingerprint(self, part: Part) -> str:
-        """Return a hash of all that decides the outputs of a loaded part: weights, formats, vocabulary."""
-        if part == "vae":
-            tiles = ("tiles",) if self._vae_in_tiles else ()
-            return fingerprint(loaded(self.vae, part), self._latent_scale, *tiles)
-        if part == "text_encoder":
-            vocabulary = sorted(loaded(self.tokenizer, "tokenizer").get_vocab().items())
-            return fingerprint(loaded(self.text_encoder, part), vocabulary)
-        return fingerprint(loaded(self.unet, part))
-
-    def use_float32_vae(self) -> bool:
-        """Let the autoencoder compute in float32, now and when loaded again; False if it did already."""
-        self._vae_needs_float32 = True
-        return autoencoder.to_float32(loaded(self.vae, "vae"))
-
-    def encode_images(
-        self, pixels: Tensor, *, generator: torch.Generator | Sequence[torch.Generator]
-    ) -> Tensor:
-        """Sample latents (B, C, h, w), float32 and scaled, of ``pixels`` (B, 3, H, W) in [-1, 1]."""
-        vae = loaded(self.vae, "vae")
-        return autoencoder.encode(vae, pixels, shift=0.0, scale=self._latent_scale, generator=generator)
-
-    def decode(self, latents: Tensor) -> Tensor:
-        """Return float32 pixels (B, 3, H, W) in [-1, 1] of scaled latents."""
-        vae = loaded(self.vae, "vae")
-        return autoencoder.decode(vae, latents, shift=0.0, scale=self._latent_scale)
 
     def encode_text(self, captions: Sequence[str], *, skip: int) -> TextEmbedding:
         """Return hidden states (B, ``max_token_length`` + 2, D).
 
         They carry their history where the encoder trains and grad is on.
         """
-        encoder = loaded(self.text_encoder, "text_encoder")
-        tokens = self._read(self.tokenizer, captions, max_tokens=self._max_tokens)
+        encoder, tokenizer = self.clip_l.in_memory()
+        tokens = self._read(tokenizer, captions, max_tokens=self._max_tokens)
         return TextEmbedding(tokens.weigh(clip_text.encode(encoder, tokens.ids, skip=skip)))
 
     def predict(self, noisy: Tensor, times: Tensor, text: TextEmbedding, sizes: Tensor) -> Tensor:
@@ -124,7 +76,7 @@ class SD15:
 
     def roots(self) -> dict[str, Root]:
         """Return the loaded parts an adapter can attach to, by component."""
-        parts = {"unet": (self.unet, "lora_unet"), "text_encoder": (self.text_encoder, "lora_te")}
+        parts = {"unet": (self.unet, "lora_unet"), "text_encoder": (self.clip_l.model, "lora_te")}
         return {
             component: Root(part, prefix) for component, (part, prefix) in parts.items() if part is not None
         }
@@ -134,7 +86,7 @@ class SD15:
         if unet:
             denoiser.enable_checkpointing(loaded(self.unet, "unet"))
         if text_encoder:
-            clip_text.enable_checkpointing(loaded(self.text_encoder, "text_encoder"))
+            clip_text.enable_checkpointing(self.clip_l.in_memory()[0])
 
     def identity(self) -> dict[str, str]:
         """Return the metadata by which other programs recognise the base model."""

@@ -8,51 +8,44 @@ import torch
 from torch import Tensor
 
 from lora_widgets.catalog.unet_paths import sgm_path
-from lora_widgets.families import autoencoder, clip_text, denoiser
-from lora_widgets.families.family import Part, Root, TextEmbedding
-from lora_widgets.families.fingerprint import fingerprint
+from lora_widgets.families import clip_text, denoiser
+from lora_widgets.families.autoencoder import Autoencoder
+from lora_widgets.families.family import Root, TextEmbedding
 from lora_widgets.families.in_memory import free_memory, loaded
 from lora_widgets.families.noise_schedule import noise_process, notes_on_schedule
 from lora_widgets.families.sd_layout import Layout, read_layout
+from lora_widgets.families.text_encoder import TextEncoder, TextEncoders
 
 if TYPE_CHECKING:
-    from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
     from diffusers.models.unets.unet_2d_condition import UNet2DConditionModel
-    from transformers import CLIPTextModel, CLIPTextModelWithProjection
 
 
 class SDXL:
     """Stable Diffusion XL, opened from ``pretrained_model_name_or_path``; its parts are loaded one by one.
 
-    ``text_encoder`` is CLIP-L, ``text_encoder_2`` CLIP-G, whose pooled text the UNet reads too. The parts and
-    the tokenizers are None until they are loaded. ``weights_file`` is None where the base model is a
-    folder, so that there is no one file to hash.
+    Of its two text encoders the UNet reads the pooled text of CLIP-G too. ``unet`` is None until it is
+    loaded. ``weights_file`` is None where the base model is a folder, so that there is no one file to hash.
     """
 
     name = "SDXL"
     text_encoders = ("text_encoder_1", "text_encoder_2")
+    t5 = None
     largest_side = None
     drop_encoders = None
 
     def __init__(self, config: Any) -> None:
         self._layout: Layout = read_layout(config)
         self.weights_file: Path | None = self._layout.weights_file
-        self._vae_needs_float32 = bool(config.no_half_vae)
-        self._vae_in_tiles = bool(config.vae_tiling)
         self._base_weights: str = config.base_weights
         self._max_tokens: int = config.max_token_length
         self._read = clip_text.weighted_tokens if config.weighted_captions else clip_text.plain_tokens
         self.process = noise_process(self._layout.scheduler_config, config)
         self.notes = notes_on_schedule(self._layout.scheduler_config, config)
-        vae = self._layout.vae.config
-        self.latent_channels: int = vae.get("latent_channels", 4)
-        self.latent_factor: int = 2 ** (len(vae["block_out_channels"]) - 1)
-        self._latent_scale: float = vae.get("scaling_factor", 0.13025)
-        self.vae: AutoencoderKL | None = None
-        self.text_encoder: CLIPTextModel | None = None
-        self.text_encoder_2: CLIPTextModelWithProjection | None = None
-        self.tokenizer: Any = None
-        self.tokenizer_2: Any = None
+        self.vae = Autoencoder(self._layout.vae, config, usual_scale=0.13025)
+        places = zip(self._layout.text_encoders, self._layout.tokenizers, strict=True)
+        self.clip_l, self.clip_g = (TextEncoder(*place) for place in places)
+        self.clips = (self.clip_l, self.clip_g)
+        self.text = self.learners = TextEncoders(self.clips)
         self.unet: UNet2DConditionModel | None = None
 
     def download(self) -> Iterator[tuple[int, int]]:
@@ -60,60 +53,14 @@ class SDXL:
         for part in self._layout.parts:
             yield from part.download()
 
-    def load_vae(self, device: torch.device | str, dtype: torch.dtype) -> None:
-        """Load the autoencoder; ``no_half_vae`` turns ``dtype`` into float32."""
-        dtype = torch.float32 if self._vae_needs_float32 else dtype
-        self.vae = autoencoder.load_autoencoder(self._layout.vae, device, dtype, in_tiles=self._vae_in_tiles)
-
-    def load_text_encoder(self, device: torch.device | str, dtype: torch.dtype) -> None:
-        """Load both CLIP text encoders and their tokenizers, frozen."""
-        first, second = self._layout.text_encoders
-        self.text_encoder = first.load(device=device, dtype=dtype)
-        self.text_encoder_2 = second.load(device=device, dtype=dtype)
-        self.tokenizer, self.tokenizer_2 = (place.load() for place in self._layout.tokenizers)
-
     def load_denoiser(self, device: torch.device | str, dtype: torch.dtype) -> None:
         """Load the UNet, frozen."""
         self.unet = denoiser.load_unet(self._layout.unet, device, dtype, stored_as=self._base_weights)
 
-    def unload(self, part: Part) -> None:
-        """Forget a part and return its memory; nothing happens if it is not loaded."""
-        if part == "vae":
-            self.vae = None
-        elif part == "text_encoder":
-            self.text_encoder = self.text_encoder_2 = self.tokenizer = self.tokenizer_2 = None
-        else:
-            self.unet = None
+    def unload_denoiser(self) -> None:
+        """Forget the UNet and return its memory; nothing happens if it is not loaded."""
+        self.unet = None
         free_memory()
-
-    def fingerprint(self, part: Part) -> str:
-        """Return a hash of all that decides the outputs of a loaded part: weights, formats, vocabulary."""
-        if part == "vae":
-            tiles = ("tiles",) if self._vae_in_tiles else ()
-            return fingerprint(loaded(self.vae, part), self._latent_scale, *tiles)
-        if part == "denoiser":
-            return fingerprint(loaded(self.unet, "unet"))
-        return " ".join(
-            fingerprint(encoder, sorted(tokenizer.get_vocab().items()), tokenizer.pad_token_id)
-            for encoder, tokenizer in self._readers()
-        )
-
-    def use_float32_vae(self) -> bool:
-        """Let the autoencoder compute in float32, now and when loaded again; False if it did already."""
-        self._vae_needs_float32 = True
-        return autoencoder.to_float32(loaded(self.vae, "vae"))
-
-    def encode_images(
-        self, pixels: Tensor, *, generator: torch.Generator | Sequence[torch.Generator]
-    ) -> Tensor:
-        """Sample latents (B, C, h, w), float32 and scaled, of ``pixels`` (B, 3, H, W) in [-1, 1]."""
-        vae = loaded(self.vae, "vae")
-        return autoencoder.encode(vae, pixels, shift=0.0, scale=self._latent_scale, generator=generator)
-
-    def decode(self, latents: Tensor) -> Tensor:
-        """Return float32 pixels (B, 3, H, W) in [-1, 1] of scaled latents."""
-        vae = loaded(self.vae, "vae")
-        return autoencoder.decode(vae, latents, shift=0.0, scale=self._latent_scale)
 
     def encode_text(self, captions: Sequence[str], *, skip: int) -> TextEmbedding:
         """Return both encoders' states side by side (B, ``max_token_length`` + 2, D), and pooled text (B, P).
@@ -123,7 +70,8 @@ class SDXL:
         """
         del skip
         states, pooled = [], None
-        for encoder, tokenizer in self._readers():
+        for clip in self.clips:
+            encoder, tokenizer = clip.in_memory()
             tokens = self._read(tokenizer, captions, max_tokens=self._max_tokens)
             hidden, pooled = clip_text.encode_before_last(encoder, tokens.ids)
             states.append(tokens.weigh(hidden))
@@ -145,9 +93,9 @@ class SDXL:
         found: dict[str, Root] = {}
         if self.unet is not None:
             found["unet"] = Root(self.unet, "lora_unet", sgm_path)
-        if self.text_encoder is not None and self.text_encoder_2 is not None:
-            found["text_encoder_1"] = Root(self.text_encoder, "lora_te1")
-            found["text_encoder_2"] = Root(self.text_encoder_2, "lora_te2")
+        for number, clip in enumerate(self.clips, 1):
+            if clip.model is not None:
+                found[f"text_encoder_{number}"] = Root(clip.model, f"lora_te{number}")
         return found
 
     def enable_gradient_checkpointing(self, *, unet: bool, text_encoder: bool) -> None:
@@ -155,8 +103,8 @@ class SDXL:
         if unet:
             denoiser.enable_checkpointing(loaded(self.unet, "unet"))
         if text_encoder:
-            for encoder, _ in self._readers():
-                clip_text.enable_checkpointing(encoder)
+            for clip in self.clips:
+                clip_text.enable_checkpointing(clip.in_memory()[0])
 
     def identity(self) -> dict[str, str]:
         """Return the metadata by which other programs recognise the base model."""
@@ -169,10 +117,3 @@ class SDXL:
             "modelspec.prediction_type": "epsilon" if self.process.prediction == "epsilon" else "v",
             **self._layout.file_names(),
         }
-
-    def _readers(self) -> tuple[tuple[Any, Any], tuple[Any, Any]]:
-        """Return each text encoder with its tokenizer."""
-        return (
-            (loaded(self.text_encoder, "text_encoder"), self.tokenizer),
-            (loaded(self.text_encoder_2, "text_encoder_2"), self.tokenizer_2),
-        )

@@ -1,10 +1,49 @@
 """Reading captions with T5's encoder, as SD3 and Flux do (Raffel et al. 2020, arXiv:1910.10683)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from lora_widgets.families.family import TextEmbedding
+from lora_widgets.families.parts import PartPlace
+from lora_widgets.families.text_encoder import TextEncoder
+from lora_widgets.families.tokenizer_files import TokenizerPlace
+
+Reader = Callable[[Sequence[str]], TextEmbedding]
+
+
+class T5:
+    """T5 as it reads captions for a denoiser; it never learns, so what it reads can be kept.
+
+    ``encoder`` is the model, which need not be loaded any more once ``answer_from`` was given what is kept.
+    """
+
+    def __init__(
+        self, place: PartPlace, tokenizer_place: TokenizerPlace, *, max_tokens: int, is_masked: bool
+    ) -> None:
+        self._max_tokens, self._is_masked = max_tokens, is_masked
+        facts = (max_tokens, is_masked)
+        self.encoder = TextEncoder(place, tokenizer_place, facts=facts, adjust=keep_range)
+        self._answer: Reader = self._read
+
+    def __call__(self, captions: Sequence[str]) -> TextEmbedding:
+        """Return its states (B, L, D) of captions, and a mask (B, L) where it does not look at padding."""
+        return self._answer(captions)
+
+    def answer_from(self, kept: Reader) -> None:
+        """Let ``kept`` answer from now on instead of the model."""
+        self._answer = kept
+
+    @torch.no_grad()
+    def _read(self, captions: Sequence[str]) -> TextEmbedding:
+        encoder, tokenizer = self.encoder.in_memory()
+        ids, mask = tokenize(tokenizer, captions, max_tokens=self._max_tokens)
+        if not self._is_masked:
+            return TextEmbedding(encode(encoder, ids, mask=None))
+        states = encode(encoder, ids, mask=mask)
+        return TextEmbedding(states, mask=mask.to(states.device))
 
 
 def tokenize(tokenizer: Any, captions: Sequence[str], *, max_tokens: int) -> tuple[Tensor, Tensor]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from lora_widgets.families.weights import Source, load_tokenizer
 
 _FILES = ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
 _T5_FILES = ("tokenizer.json", "tokenizer_config.json")
+_READ = {".json", ".txt", ".model"}
+"""How the files of tokenizers end; weights can be beside them."""
 _BESIDE = ("tokenizer", "tokenizer_2")
 _CLIP_G_PADDING = "!"
 """CLIP-G has the vocabulary of CLIP-L, but pads with this token."""
@@ -41,6 +44,26 @@ class TokenizerPlace:
         reader = getattr(transformers, self.kind).from_pretrained
         other = {} if self.pad_token is None else {"pad_token": self.pad_token}
         return load_tokenizer(partial(reader, **other), self.source, subfolder=self.subfolder)
+
+    def fingerprint(self) -> str:
+        """Return a hash of all that decides how it cuts text, read from its files.
+
+        Raises:
+            ModelError: they cannot be fetched or read.
+        """
+        digest = blake2b(repr((self.kind, self.pad_token)).encode(), digest_size=16)
+        folder = self.source.folder / self.subfolder
+        try:
+            for path in sorted(folder.iterdir()):
+                if path.suffix in _READ and path.is_file():
+                    content = path.read_bytes()
+                    digest.update(repr((path.name, len(content))).encode() + content)
+        except OSError as error:
+            raise ModelError(
+                f"The tokenizer of the model in `{self.source.setting}` ({folder}) cannot be read: "
+                f"{error.strerror or error}. Check its permissions, or download it again."
+            ) from error
+        return digest.hexdigest()
 
 
 def tokenizers_beside(model: Source, tokenizer_path: str | None, *, count: int) -> tuple[TokenizerPlace, ...]:

@@ -149,7 +149,7 @@ def load_part(
     Raises:
         ModelError: the weights are missing, incomplete, damaged, or cannot be fetched.
     """
-    folder = _with_weights(source, subfolder)
+    folder = with_weights(source, subfolder)
     load = partial(
         loader,
         folder,
@@ -178,13 +178,27 @@ def first_of(found: Sequence[str]) -> str:
     return found[0] if len(found) == 1 else f"{found[0]}, and {len(found) - 1} more"
 
 
+def with_weights(source: Source, part: str) -> Path:
+    """Return the folder of a model on this machine in which the weights of a part are.
+
+    Raises:
+        ModelError: they cannot be fetched.
+    """
+    if source.is_folder:
+        return source.folder
+    try:
+        return hub.fetch_part(source.place, part)
+    except hub.Unfetched as error:
+        raise source.unavailable(error) from error
+
+
 def safetensors_of(source: Source, part: str) -> list[Path]:
     """Return the files with the weights of a part, of one variant; none where they are in another format.
 
     Raises:
         ModelError: they cannot be fetched.
     """
-    files = sorted((_with_weights(source, part) / part).glob("*.safetensors"))
+    files = sorted((with_weights(source, part) / part).glob("*.safetensors"))
     whole = [file for file in files if ".fp16." not in file.name]
     return whole or files
 
@@ -240,15 +254,6 @@ def downloading(source: Source, part: str) -> Iterator[tuple[int, int]]:
         return
     try:
         yield from hub.fetching(source.place, part)
-    except hub.Unfetched as error:
-        raise source.unavailable(error) from error
-
-
-def _with_weights(source: Source, part: str) -> Path:
-    if source.is_folder:
-        return source.folder
-    try:
-        return hub.fetch_part(source.place, part)
     except hub.Unfetched as error:
         raise source.unavailable(error) from error
 

@@ -60,9 +60,8 @@ def dry_run(config: TrainingConfig) -> DryRun:
     found = facts_for(config)
     steps = check(config, Facts(dataset=found.facts)).steps
     tokenize = tokenizing(config)
-    # Variants are for captions encoded before the training, which a text encoder that trains cannot have.
-    has_variants = config.text_is_cached and not config.trains_text_encoder
-    draws = CaptionDraws(config.seed, config.text_cache_variants if has_variants else None)
+    # Variants are for captions that are encoded before the training.
+    draws = CaptionDraws(config.seed, config.text_cache_variants if config.captions_are_kept else None)
     places = first_places(found, config, steps)
     cards: list[Card] = []
     for number, (image, placement) in enumerate(zip(found.scan.images, found.plan.placements, strict=True)):

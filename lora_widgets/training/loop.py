@@ -204,7 +204,7 @@ def _latents(job: Job, batch: Batch, index: int) -> Tensor:
         return batch.latents.to(job.precision.device, non_blocking=True)
     assert batch.pixels is not None  # a batch has one or the other
     latents = _encoded(job, batch.pixels, index)
-    if not torch.isfinite(latents).all() and job.plan.family.use_float32_vae():
+    if not torch.isfinite(latents).all() and job.plan.family.vae.use_float32():
         job.notices.append(VAE_OVERFLOWS)
         latents = _encoded(job, batch.pixels, index)
     return latents

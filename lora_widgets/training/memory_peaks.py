@@ -1,6 +1,6 @@
 """What each phase of a run takes of the memory at most, as measured where it computes."""
 
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import TypeVar
 
@@ -30,12 +30,22 @@ class PeakMeter:
         self._said: dict[str, int] = {}
         self._ground = 0 if self._on_cuda else _status("VmRSS") or 0
 
-    def measured(self, phase: str, work: Generator[Event, None, Result]) -> Generator[Event, None, Result]:
-        """Do the work of a phase, passing on its events, and tell what it took."""
+    def measured(
+        self,
+        phase: str,
+        work: Generator[Event, None, Result],
+        *,
+        counts: Callable[[], bool] = lambda: True,
+    ) -> Generator[Event, None, Result]:
+        """Do the work of a phase, passing on its events, and tell what it took if in the end it ``counts``.
+
+        Work that found nothing to do says nothing about what a phase takes.
+        """
         self.restart()
         result = yield from work
-        self.take(phase)
-        self.tell(phase)
+        if counts():
+            self.take(phase)
+            self.tell(phase)
         return result
 
     def restart(self) -> None:

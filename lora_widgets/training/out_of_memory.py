@@ -47,7 +47,7 @@ def explained(
 
 
 def _ways_out(config: TrainingConfig, *, device: torch.device, loops: bool) -> list[str]:
-    text_stays = not (config.text_is_cached or config.trains_text_encoder)
+    text_stays = config.captions_can_be_kept and not config.text_is_cached
     on_gpu, is_flow = has_another_memory(device), FAMILIES[config.model_type].is_flow
     latents_in_memory = config.latents_are_cached and not config.cache_latents_to_disk
     ways = (

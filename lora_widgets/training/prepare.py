@@ -12,12 +12,14 @@ import torch
 from lora_widgets.adapters.adapter import Adapter
 from lora_widgets.adapters.attach import attach
 from lora_widgets.config.files import save_config
+from lora_widgets.data.cache_folder import cache_folder
 from lora_widgets.data.dataset import Dataset
 from lora_widgets.events import Event, Notice, PhaseProgress, Started
-from lora_widgets.families.family import Family
+from lora_widgets.families.autoencoder import Autoencoder
 from lora_widgets.lora_files.lora_file import kohya_tensors
-from lora_widgets.training.caching import cache_latents, cache_text
+from lora_widgets.training.caching import all_text, cache_latents, cache_text, text_of_t5
 from lora_widgets.training.control import Control
+from lora_widgets.training.known_parts import KnownParts, PartOnDemand, loading_denoiser
 from lora_widgets.training.memory_peaks import CAPTIONS, PICTURES, PeakMeter
 from lora_widgets.training.memory_peaks import LOADING as LOADING_DENOISER
 from lora_widgets.training.metadata import RunFacts
@@ -30,7 +32,6 @@ from lora_widgets.training.samples import Studio
 from lora_widgets.training.text import CachedText, LiveText
 
 DOWNLOADING = "Downloading the base model (MB)"
-LOADING = "Loading the base model"
 
 
 @dataclass
@@ -95,9 +96,9 @@ def prepare(plan: Plan, control: Control) -> Generator[Event, None, Job]:
     dataset = Dataset(plan.found.scan.images, plan.found.plan, plan.found.scan.parts, seed=config.seed)
     told: list[Event] = []
     peaks = PeakMeter(precision.device, plan.memory, told)
-    text = yield from peaks.measured(CAPTIONS, _prepare_text(plan, dataset, precision, control))
-    yield from peaks.measured(PICTURES, _prepare_latents(plan, dataset, precision, control))
-    yield from peaks.measured(LOADING_DENOISER, _load(plan, precision, "denoiser"))
+    text = yield from _prepare_text(plan, dataset, precision, peaks, control)
+    yield from _prepare_latents(plan, dataset, precision, peaks, control)
+    yield from peaks.measured(LOADING_DENOISER, _load_denoiser(plan, precision))
     control.leave_if_stopping()
     adapter = attach(
         family, config, generator=generator_for(config.seed, "adapter"), sizes=_sizes_of_file(plan)
@@ -124,7 +125,7 @@ def prepare(plan: Plan, control: Control) -> Generator[Event, None, Job]:
         folder=plan.folder.samples,
         stem=plan.folder.stem,
         control=control,
-        with_vae=partial(_vae_in_memory, family, precision) if config.latents_are_cached else nullcontext,
+        with_vae=partial(_vae_in_memory, family.vae, precision) if config.latents_are_cached else nullcontext,
     )
     facts = RunFacts(
         config=config,
@@ -167,46 +168,65 @@ def _download(plan: Plan, control: Control) -> Iterator[Event]:
         control.leave_if_stopping()
 
 
-def _load(plan: Plan, precision: Precision, part: str) -> Generator[Event, None, None]:
-    parts = ("text_encoder", "vae", "denoiser")
-    yield PhaseProgress(LOADING, parts.index(part), len(parts))
-    getattr(plan.family, f"load_{part}")(precision.device, precision.weights)
-    yield PhaseProgress(LOADING, parts.index(part) + 1, len(parts))
+def _load_denoiser(plan: Plan, precision: Precision) -> Generator[Event, None, None]:
+    yield from loading_denoiser(lambda: plan.family.load_denoiser(precision.device, precision.weights))
 
 
 def _prepare_text(
-    plan: Plan, dataset: Dataset, precision: Precision, control: Control
+    plan: Plan, dataset: Dataset, precision: Precision, peaks: PeakMeter, control: Control
 ) -> Generator[Event, None, LiveText | CachedText]:
-    config = plan.config
-    yield from _load(plan, precision, "text_encoder")
-    live = LiveText(
-        plan.family, precision, skip=config.clip_layers_skipped, trains=config.trains_text_encoder
-    )
-    if not config.text_is_cached or config.trains_text_encoder:
+    config, family = plan.config, plan.family
+    live = LiveText(family, precision, skip=config.clip_layers_skipped, trains=config.trains_text_encoder)
+    encoders = PartOnDemand.text(family.text, _known_parts(plan), precision)
+    if not config.text_is_cached:
+        yield from peaks.measured(CAPTIONS, encoders.load())
         return live
-    cached = yield from cache_text(plan, dataset, live, precision, control)
-    plan.family.unload("text_encoder")
+    if config.trains_text_encoder:
+        yield from peaks.measured(CAPTIONS, _prepare_learners(plan, dataset, precision, control))
+        return live
+    work = all_text(plan, precision, live, encoders)
+    caching = cache_text(plan, dataset, work, precision, control)
+    cached = yield from peaks.measured(CAPTIONS, caching, counts=lambda: encoders.is_loaded)
+    family.text.unload()
     return cached
 
 
-def _prepare_latents(
+def _prepare_learners(
     plan: Plan, dataset: Dataset, precision: Precision, control: Control
 ) -> Generator[Event, None, None]:
-    yield from _load(plan, precision, "vae")
+    """Keep what T5 makes of the captions, and load the text encoders that train beside it."""
+    known, t5 = _known_parts(plan), plan.family.t5
+    if t5 is not None:
+        work = text_of_t5(t5, PartOnDemand.text(t5.encoder, known, precision))
+        t5.answer_from((yield from cache_text(plan, dataset, work, precision, control)))
+        t5.encoder.unload()
+    yield from PartOnDemand.text(plan.family.learners, known, precision).load()
+
+
+def _prepare_latents(
+    plan: Plan, dataset: Dataset, precision: Precision, peaks: PeakMeter, control: Control
+) -> Generator[Event, None, None]:
+    vae = PartOnDemand.vae(plan.family.vae, _known_parts(plan), precision)
     if not plan.config.latents_are_cached:
+        yield from peaks.measured(PICTURES, vae.load())
         return
-    dataset.use_latents((yield from cache_latents(plan, dataset, precision, control)))
-    plan.family.unload("vae")  # samples load it again
+    work = cache_latents(plan, dataset, vae, precision, control)
+    dataset.use_latents((yield from peaks.measured(PICTURES, work, counts=lambda: vae.is_loaded)))
+    plan.family.vae.unload()  # samples load it again
+
+
+def _known_parts(plan: Plan) -> KnownParts:
+    return KnownParts(cache_folder(plan.config.cache_dir) / "parts")
 
 
 @contextmanager
-def _vae_in_memory(family: Family, precision: Precision) -> Iterator[None]:
+def _vae_in_memory(vae: Autoencoder, precision: Precision) -> Iterator[None]:
     """Have the autoencoder beside the denoiser for a while."""
-    family.load_vae(precision.device, precision.weights)
+    vae.load(precision.device, precision.weights)
     try:
         yield
     finally:
-        family.unload("vae")
+        vae.unload()
 
 
 def _go_on(job: Job) -> None:

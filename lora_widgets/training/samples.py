@@ -99,10 +99,10 @@ class Studio:
         return to_image(pixels[0])
 
     def _decoded(self, latents: Tensor) -> Tensor:
-        pixels = self.family.decode(latents)
-        if not torch.isfinite(pixels).all() and self.family.use_float32_vae():
+        pixels = self.family.vae.decode(latents)
+        if not torch.isfinite(pixels).all() and self.family.vae.use_float32():
             self.notices.append(VAE_OVERFLOWS)
-            pixels = self.family.decode(latents)
+            pixels = self.family.vae.decode(latents)
         return pixels
 
     def _sample(self, prompt: Prompt, generator: torch.Generator) -> Tensor:
@@ -155,7 +155,8 @@ def sample_latents(
     latents = noise * getattr(scheduler, "init_noise_sigma", 1.0)
     unasked, extra = guidance.unasked, _extra(scheduler, generator)
     text = guidance.asked if unasked is None else TextEmbedding.cat([unasked, guidance.asked])
-    sizes = whole_picture(noise.shape[2] * family.latent_factor, noise.shape[3] * family.latent_factor)
+    factor = family.vae.latent_factor
+    sizes = whole_picture(noise.shape[2] * factor, noise.shape[3] * factor)
     for time_ in scheduler.timesteps:
         between()
         given = _scaled(scheduler, latents, time_)
@@ -176,8 +177,8 @@ def whole_picture(height: int, width: int) -> Tensor:
 
 def latent_shape(prompt: Prompt, family: Family) -> torch.Size:
     """Return the shape of a prompt's latents (1, C, h, w)."""
-    factor = family.latent_factor
-    return torch.Size([1, family.latent_channels, prompt.height // factor, prompt.width // factor])
+    factor = family.vae.latent_factor
+    return torch.Size([1, family.vae.latent_channels, prompt.height // factor, prompt.width // factor])
 
 
 def ready_scheduler(prompt: Prompt, family: Family, *, default: str) -> Any:

@@ -6,7 +6,6 @@ from contextlib import closing
 
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.events import Event, Finished, PhaseProgress
-from lora_widgets.families.family import PARTS
 from lora_widgets.families.in_memory import keep_large_blocks_apart
 from lora_widgets.training.control import Control, Stopped
 from lora_widgets.training.loop import run_loop
@@ -43,8 +42,9 @@ def iter_training(config: TrainingConfig, control: Control | None = None) -> Ite
         if not is_out_of_memory(error):
             raise
         make_room(error)
-        for part in PARTS:
-            plan.family.unload(part)
+        plan.family.text.unload()
+        plan.family.vae.unload()
+        plan.family.unload_denoiser()
         raise explained(error, config, device=choose_device(), while_doing="loading and encoding") from None
     with closing(job):
         yield job.started()

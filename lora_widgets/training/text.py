@@ -1,6 +1,6 @@
 """Captions to what the denoiser reads: encoded live, or looked up where the text encoder's work is cached."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import nullcontext
 from hashlib import blake2b
 
@@ -11,8 +11,8 @@ from lora_widgets.data.tensor_store import Missing, TensorStore
 from lora_widgets.families.family import Family, TextEmbedding
 from lora_widgets.training.precision import Precision
 
-FORMAT = "text-1"
-"""Changes whenever captions are encoded in another way."""
+FORMAT, T5_FORMAT = "text-1", "t5-1"
+"""Change whenever captions are encoded in another way, by all text encoders or by T5 alone."""
 REPORT_EVERY = 64
 
 
@@ -58,7 +58,11 @@ class CachedText:
         return Missing(tuple(missing), damaged)
 
     def fill(
-        self, captions: Sequence[str], live: LiveText, *, batch_size: int
+        self,
+        captions: Sequence[str],
+        encode: Callable[[Sequence[str]], TextEmbedding],
+        *,
+        batch_size: int,
     ) -> Generator[tuple[int, int], None, None]:
         """Encode captions, ``batch_size`` at once, and yield (done, total).
 
@@ -71,7 +75,7 @@ class CachedText:
         done = 0
         with self._store.writing():
             for batch in chunks(captions, batch_size):
-                embedding = live.frozen(batch).to("cpu")
+                embedding = encode(batch).to("cpu")
                 for row, caption in enumerate(batch):
                     self._store.write(_name(caption), _tensors(embedding.index([row])))
                 done += len(batch)

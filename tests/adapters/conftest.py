@@ -17,7 +17,7 @@ def model_folder(tiny_sd15):
 def opened(folder):
     """Return the tiny model of a folder, its trainable parts loaded."""
     family = open_family(settings_for(folder))
-    family.load_text_encoder("cpu", torch.float32)
+    family.text.load("cpu", torch.float32)
     family.load_denoiser("cpu", torch.float32)
     return family
 
@@ -55,7 +55,7 @@ def ask_model(family):
     def ask():
         generator = torch.Generator().manual_seed(3)
         noisy = torch.randn(
-            2, family.latent_channels, 16, 16, generator=generator
+            2, family.vae.latent_channels, 16, 16, generator=generator
         )  # 2 x 2 in the middle: attention needs two
         text = family.encode_text(["a cat", "two dogs"], skip=1)
         sizes = torch.tensor([[128, 128, 0, 0, 128, 128], [300, 200, 0, 16, 128, 128]])

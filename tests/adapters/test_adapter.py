@@ -185,5 +185,5 @@ def test_a_saved_file_gives_the_same_output_in_diffusers(family, attached, answe
     adapter.detach()
     state, alphas = StableDiffusionPipeline.lora_state_dict(str(tmp_path), weight_name="x.safetensors")
     StableDiffusionPipeline.load_lora_into_unet(state, alphas, unet=family.unet)
-    StableDiffusionPipeline.load_lora_into_text_encoder(state, alphas, text_encoder=family.text_encoder)
+    StableDiffusionPipeline.load_lora_into_text_encoder(state, alphas, text_encoder=family.clip_l.model)
     torch.testing.assert_close(answer(), expected, rtol=1e-4, atol=1e-5)

@@ -40,7 +40,7 @@ SOME_WAYS = [EVERY_WAY[0], EVERY_WAY[2], EVERY_WAY[5], EVERY_WAY[13], EVERY_WAY[
 def differences(model, ways):
     """Return the ways in which the count is not that of the adapter, with both."""
     family = open_family(settings_for(model))
-    family.load_text_encoder("cpu", torch.float32)
+    family.text.load("cpu", torch.float32)
     family.load_denoiser("cpu", torch.float32)
     found = {}
     for way in ways:

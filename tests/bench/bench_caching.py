@@ -31,6 +31,7 @@ from lora_widgets.data.dataset import Dataset
 from lora_widgets.data.facts import facts_for
 from lora_widgets.training.caching import cache_latents
 from lora_widgets.training.control import Control
+from lora_widgets.training.known_parts import KnownParts, PartOnDemand
 from lora_widgets.training.precision import precision_of
 
 SCALE = 0.18215
@@ -38,11 +39,11 @@ FEW, MANY = 200, 1000
 
 
 class OnlyVae:
-    """As much of a model family as caching asks for."""
+    """As much of an autoencoder as caching asks for."""
 
     def __init__(self, channels: tuple[int, ...], layers: int) -> None:
         torch.manual_seed(0)
-        self.vae = AutoencoderKL(
+        self.model = AutoencoderKL(
             block_out_channels=channels,
             layers_per_block=layers,
             down_block_types=("DownEncoderBlock2D",) * len(channels),
@@ -51,12 +52,16 @@ class OnlyVae:
             norm_num_groups=min(32, channels[0]),
         ).eval()
 
-    def fingerprint(self, part: str) -> str:
-        return part
+    def load(self, device: object, dtype: object) -> None: ...
+
+    def origin(self, dtype: object) -> None: ...
+
+    def fingerprint(self) -> str:
+        return "vae"
 
     @torch.no_grad()
-    def encode_images(self, pixels: torch.Tensor, *, generator: list[torch.Generator]) -> torch.Tensor:
-        posterior = self.vae.encode(pixels, return_dict=False)[0]
+    def encode(self, pixels: torch.Tensor, *, generator: list[torch.Generator]) -> torch.Tensor:
+        posterior = self.model.encode(pixels, return_dict=False)[0]
         noise = torch.stack([torch.randn(posterior.mean.shape[1:], generator=one) for one in generator])
         return (posterior.mean + posterior.std * noise) * SCALE
 
@@ -88,20 +93,22 @@ def new_dataset(folder: Path, cache: Path, side: int) -> tuple[SimpleNamespace, 
     return SimpleNamespace(config=config), dataset
 
 
-def cache_all(plan: SimpleNamespace, dataset: Dataset, family: OnlyVae) -> None:
-    plan.family = family
-    for _ in cache_latents(plan, dataset, precision_of("no"), Control()):
+def cache_all(plan: SimpleNamespace, dataset: Dataset, vae: OnlyVae) -> None:
+    plan.family = SimpleNamespace(vae=vae)
+    precision, known = precision_of("no"), KnownParts(Path(plan.config.cache_dir) / "parts")
+    on_demand = PartOnDemand.vae(vae, known, precision)
+    for _ in cache_latents(plan, dataset, on_demand, precision, Control()):
         pass
 
 
-def encode_all(pixels: list[torch.Tensor], family: OnlyVae) -> None:
+def encode_all(pixels: list[torch.Tensor], vae: OnlyVae) -> None:
     for one in pixels:
-        family.encode_images(one, generator=[torch.Generator().manual_seed(0)])
+        vae.encode(one, generator=[torch.Generator().manual_seed(0)])
 
 
 def compare_speed(*, blocks: int, pictures: int) -> None:
     """Print both medians and the median and spread of the ratio of neighbouring blocks."""
-    family = OnlyVae((128, 256, 512, 512), 2)
+    vae = OnlyVae((128, 256, 512, 512), 2)
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work) / "pictures"
         make_pictures(folder, pictures, 640)
@@ -110,13 +117,13 @@ def compare_speed(*, blocks: int, pictures: int) -> None:
             dataset.pixels_of(index, crop=dataset.placement_of(index).crop, flip=False)[None]
             for index in range(pictures)
         ]
-        encode_all(opened[:1], family)
+        encode_all(opened[:1], vae)
         pairs = []
         for block in range(blocks):
             ours = new_dataset(folder, Path(work) / f"cache-{block}", 512)
             runs = [
-                ("vae", partial(encode_all, opened, family)),
-                ("ours", partial(cache_all, *ours, family)),
+                ("vae", partial(encode_all, opened, vae)),
+                ("ours", partial(cache_all, *ours, vae)),
             ]
             taken = {}
             for name, run in runs if block % 2 == 0 else reversed(runs):
@@ -135,11 +142,11 @@ def compare_speed(*, blocks: int, pictures: int) -> None:
 
 def peak_while_caching(count: int) -> None:
     """Print the peak of this process in MB after caching ``count`` pictures and reading every latent once."""
-    family = OnlyVae((4, 4, 4, 4), 1)
+    vae = OnlyVae((4, 4, 4, 4), 1)
     with tempfile.TemporaryDirectory() as work:
         make_pictures(Path(work) / "pictures", count, 256)
         plan, dataset = new_dataset(Path(work) / "pictures", Path(work) / "cache", 256)
-        cache_all(plan, dataset, family)
+        cache_all(plan, dataset, vae)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 
 

@@ -75,7 +75,7 @@ class BareLoop:
 
     def __init__(self, config: TrainingConfig, case: Case, pixels: int) -> None:
         family = open_family(config)
-        family.load_text_encoder("cpu", torch.float32)
+        family.text.load("cpu", torch.float32)
         family.load_denoiser("cpu", torch.float32)
         with torch.no_grad():
             text = family.encode_text(["a thing"] * BATCH, skip=1)
@@ -86,8 +86,8 @@ class BareLoop:
             layer.forward = adapters[-1].forward
         self.parameters = [p for adapter in adapters for p in adapter.parameters()]
         self.optimizer = torch.optim.AdamW(self.parameters, lr=1e-4, fused=True)
-        side = pixels // family.latent_factor
-        self.latents = torch.randn(BATCH, family.latent_channels, side, side)
+        side = pixels // family.vae.latent_factor
+        self.latents = torch.randn(BATCH, family.vae.latent_channels, side, side)
         self.is_flow = family.process.prediction == "flow_prediction"
         self.predict = _CALLS[config.model_type](root.module, text)
         self.millions = sum(p.numel() for p in root.module.parameters() if not p.requires_grad) / 1e6

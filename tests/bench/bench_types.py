@@ -55,7 +55,7 @@ def step_of(name: str) -> tuple[float, int]:
 
 def opened(config):
     family = open_family(config)
-    family.load_text_encoder("cpu", torch.float32)
+    family.text.load("cpu", torch.float32)
     family.load_denoiser("cpu", torch.float32)
     TEXT.append(family.encode_text(["a picture"] * 16, skip=1).detach())
     return family

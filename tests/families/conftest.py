@@ -107,8 +107,8 @@ def flux(tiny_flux):
 
 def with_all_parts(family):
     """Load everything, on the processor."""
-    family.load_vae("cpu", torch.float32)
-    family.load_text_encoder("cpu", torch.float32)
+    family.vae.load("cpu", torch.float32)
+    family.text.load("cpu", torch.float32)
     family.load_denoiser("cpu", torch.float32)
     return family
 

@@ -372,6 +372,7 @@ def test_one_name_is_enough_for_embeddings_that_are_one(settings_of, files, tmp_
     tensors["encoder.embed_tokens.weight"] = tensors.pop("shared.weight")
     save_file(tensors, tmp_path / "t5.safetensors")
     family = open_family(settings_of("flux-dev", as_file=True, t5xxl_path=tmp_path / "t5.safetensors"))
-    family.load_text_encoder("cpu", torch.float32)
-    assert family.text_encoder_2.shared.weight is family.text_encoder_2.encoder.embed_tokens.weight
-    assert torch.equal(family.text_encoder_2.shared.weight, tensors["encoder.embed_tokens.weight"])
+    family.text.load("cpu", torch.float32)
+    t5 = family.t5.encoder.model
+    assert t5.shared.weight is t5.encoder.embed_tokens.weight
+    assert torch.equal(t5.shared.weight, tensors["encoder.embed_tokens.weight"])

@@ -133,7 +133,7 @@ def answer_and_gradients(settings):
         torch.randn(1, 6, config.joint_attention_dim, generator=draws),
         torch.randn(1, config.pooled_projection_dim, generator=draws),
     )
-    noisy = torch.randn(1, family.latent_channels, 8, 8, generator=draws)
+    noisy = torch.randn(1, family.vae.latent_channels, 8, 8, generator=draws)
     with torch.no_grad():
         drawn = family.predict(noisy, torch.tensor([500]), text, SIZES)
     answer = family.predict(noisy, torch.tensor([500]), text, SIZES)

@@ -37,7 +37,7 @@ def sd15_reading(open_tiny, sd15):
 
     def reading(max_tokens):
         family = open_tiny(max_token_length=max_tokens)
-        family.text_encoder, family.tokenizer = sd15.text_encoder, sd15.tokenizer
+        family.clip_l = sd15.clip_l
         return family
 
     return reading
@@ -45,7 +45,7 @@ def sd15_reading(open_tiny, sd15):
 
 @each_case
 def test_token_ids_are_those_of_the_reference(sd15, case):
-    ids = tokenize(sd15.tokenizer, [case["caption"]], max_tokens=case["max_token_length"])
+    ids = tokenize(sd15.clip_l.tokenizer, [case["caption"]], max_tokens=case["max_token_length"])
     assert ids.tolist() == windows_of(case)
 
 
@@ -58,7 +58,7 @@ def test_token_ids_padded_otherwise_are_those_of_the_reference(tiny_sd15, case):
 
 
 def test_bytes_that_are_no_text_are_read_as_question_marks(sd15):
-    ids = tokenize(sd15.tokenizer, ["a \udcff cat", "a ? cat"], max_tokens=75)
+    ids = tokenize(sd15.clip_l.tokenizer, ["a \udcff cat", "a ? cat"], max_tokens=75)
     assert torch.equal(ids[0], ids[1])
 
 
@@ -122,7 +122,7 @@ def test_words_beyond_the_first_window_act_only_where_there_is_room(sd15_reading
 
 def test_every_window_passes_gradients_to_a_text_encoder_that_trains(sd15_reading):
     family = sd15_reading(225)
-    table = family.text_encoder.get_input_embeddings().weight
+    table = family.clip_l.model.get_input_embeddings().weight
     words = ("cat", "dog", "tree")
     caption = " ".join(word + " ," * 74 for word in words)
     try:
@@ -131,7 +131,7 @@ def test_every_window_passes_gradients_to_a_text_encoder_that_trains(sd15_readin
         (gradient,) = torch.autograd.grad(hidden.square().sum(), table)
     finally:
         table.requires_grad_(False)
-    ids = [family.tokenizer.convert_tokens_to_ids(f"{word}</w>") for word in words]
+    ids = [family.clip_l.tokenizer.convert_tokens_to_ids(f"{word}</w>") for word in words]
     assert (gradient[ids].abs().sum(dim=1) > 0).all()
 
 
@@ -149,7 +149,7 @@ def sd15_weighing(open_tiny, sd15):
 
     def weighing(max_tokens):
         family = open_tiny(max_token_length=max_tokens, weighted_captions=True)
-        family.text_encoder, family.tokenizer = sd15.text_encoder, sd15.tokenizer
+        family.clip_l = sd15.clip_l
         return family
 
     return weighing
@@ -160,7 +160,7 @@ def sd15_weighing(open_tiny, sd15):
 )
 def test_weighted_captions_are_read_as_the_reference_reads_them(sd15_weighing, case):
     family, recorded = sd15_weighing(case["max_token_length"]), case["encoded"]
-    tokens = weighted_tokens(family.tokenizer, [case["caption"]], max_tokens=case["max_token_length"])
+    tokens = weighted_tokens(family.clip_l.tokenizer, [case["caption"]], max_tokens=case["max_token_length"])
     assert tokens.ids.tolist() == windows_of(case)
     weights = [row + [row[-1]] * (length - len(row)) for row, length in case["weights"]]
     inner = [weight for row in weights for weight in row[1:-1]]
@@ -183,8 +183,7 @@ def test_a_caption_without_brackets_reads_the_same_with_weights(caption, max_tok
 
 def test_weights_reach_both_encoders_of_sdxl_and_not_the_pooled_text(open_tiny_sdxl, sdxl):
     weighing = open_tiny_sdxl(weighted_captions=True)
-    for part in ("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"):
-        setattr(weighing, part, getattr(sdxl, part))
+    weighing.clips = sdxl.clips
     with torch.no_grad():
         plain, weighted = sdxl.encode_text(["a cat"], skip=1), weighing.encode_text(["a (cat:1.5)"], skip=1)
     ratio = weighted.hidden / plain.hidden

@@ -31,7 +31,7 @@ def opened(request):
     """Return a family with every part loaded, and its settings."""
     settings = settings_for(request.getfixturevalue(request.param), t5xxl_max_token_length=16)
     family = open_family(settings)
-    for load in (family.load_vae, family.load_text_encoder, family.load_denoiser):
+    for load in (family.vae.load, family.text.load, family.load_denoiser):
         load("cpu", torch.float32)
     return family, settings
 
@@ -48,12 +48,12 @@ def seeded(seed):
 def test_what_is_learned_is_in_the_file(opened, tmp_path):
     family, settings = opened
     pixels = torch.rand(2, 3, 64, 64, generator=seeded(1)) * 2 - 1
-    latents = family.encode_images(pixels, generator=seeded(2))
+    latents = family.vae.encode(pixels, generator=seeded(2))
     assert latents.shape == (
         2,
-        family.latent_channels,
-        64 // family.latent_factor,
-        64 // family.latent_factor,
+        family.vae.latent_channels,
+        64 // family.vae.latent_factor,
+        64 // family.vae.latent_factor,
     )
     noise, times = torch.randn(latents.shape, generator=seeded(3)), torch.tensor([100, 700])
 
@@ -87,4 +87,4 @@ def test_what_is_learned_is_in_the_file(opened, tmp_path):
     assert again.load_tensors(tensors, source="x.safetensors") == ()
     assert torch.equal(answer(), learned)
     assert metadata["ss_base_model_version"]
-    assert family.decode(latents).shape == pixels.shape
+    assert family.vae.decode(latents).shape == pixels.shape

@@ -10,6 +10,7 @@ import torch
 from diffusers import FluxPipeline
 from hypothesis import given
 from hypothesis import strategies as st
+from tiny import module_of
 
 from lora_widgets.errors import ModelError
 from lora_widgets.families import clip_text, t5_text
@@ -54,10 +55,10 @@ def whole(chunks):
 
 @each_case
 def test_token_ids_are_those_of_the_reference(flux, case):
-    ids = clip_text.tokenize(flux.tokenizer, [case["caption"]], max_tokens=75)
+    ids = clip_text.tokenize(flux.clip_l.tokenizer, [case["caption"]], max_tokens=75)
     assert ids[0, 0].tolist() == whole(case["clip_ids"])
     ids, mask = t5_text.tokenize(
-        flux.tokenizer_2, [case["caption"]], max_tokens=case["t5xxl_max_token_length"]
+        flux.t5.encoder.tokenizer, [case["caption"]], max_tokens=case["t5xxl_max_token_length"]
     )
     assert ids[0].tolist() == whole(case["t5_ids"])
     assert mask.sum() == case["t5_mask_sum"]
@@ -80,7 +81,7 @@ def test_text_is_read_as_the_reference_reads_it(flux, case):
 def test_t5_reads_as_many_tokens_as_the_model_was_trained_with(open_tiny_flux, request, model, length):
     folder = str(request.getfixturevalue(model))
     family = open_tiny_flux(**{MODEL: folder}, t5xxl_max_token_length=None, apply_t5_attn_mask=True)
-    family.load_text_encoder("cpu", torch.float32)
+    family.text.load("cpu", torch.float32)
     with torch.no_grad():
         read = family.encode_text(["a cat", "a cat that sits"], skip=1)
     assert read.hidden.shape[1] == length
@@ -166,12 +167,12 @@ def test_prediction_follows_the_transformers_type_and_works_under_autocast(open_
 def test_latents_are_shifted_and_scaled_as_the_model_says(flux):
     pixels = torch.zeros(1, 3, 32, 32)
     with torch.no_grad():
-        drawn = flux.vae.encode(pixels).latent_dist.sample(torch.Generator().manual_seed(1))
-    ours = flux.encode_images(pixels, generator=torch.Generator().manual_seed(1))
+        drawn = flux.vae.model.encode(pixels).latent_dist.sample(torch.Generator().manual_seed(1))
+    ours = flux.vae.encode(pixels, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(ours, (drawn - 0.1159) * 0.3611)
     with torch.no_grad():
-        expected = flux.vae.decode(drawn, return_dict=False)[0].clamp(-1, 1)
-    torch.testing.assert_close(flux.decode(ours), expected, rtol=1e-4, atol=1e-5)
+        expected = flux.vae.model.decode(drawn, return_dict=False)[0].clamp(-1, 1)
+    torch.testing.assert_close(flux.vae.decode(ours), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_gradient_checkpointing_changes_no_gradient(open_tiny_flux, flux):
@@ -197,26 +198,26 @@ def test_identity_names_the_base_model_for_other_programs(open_tiny_flux, reques
     assert identity["ss_sd_model_name"] == folder.name
 
 
-@pytest.mark.parametrize("part", ["text_encoder", "text_encoder_2"])
+@pytest.mark.parametrize("part", ["clip_l", "t5"])
 def test_a_fingerprint_tells_either_text_encoder_and_the_length_apart(open_tiny_flux, part):
     family = open_tiny_flux()
-    family.load_text_encoder("cpu", torch.float32)
-    before = family.fingerprint("text_encoder")
-    next(getattr(family, part).parameters())[0] += 1
-    assert family.fingerprint("text_encoder") != before
+    family.text.load("cpu", torch.float32)
+    before = family.text.fingerprint()
+    next(module_of(family, part).parameters())[0] += 1
+    assert family.text.fingerprint() != before
     longer = open_tiny_flux(t5xxl_max_token_length=65)
-    longer.load_text_encoder("cpu", torch.float32)
-    assert longer.fingerprint("text_encoder") != before
+    longer.text.load("cpu", torch.float32)
+    assert longer.text.fingerprint() != before
 
 
 def test_text_encoders_come_and_go_together(open_tiny_flux):
     family = open_tiny_flux()
-    family.load_text_encoder("cpu", torch.float32)
+    family.text.load("cpu", torch.float32)
     assert set(family.roots()) == set(family.text_encoders)
-    family.unload("text_encoder")
+    family.text.unload()
     assert family.roots() == {}
-    with pytest.raises(RuntimeError, match="text_encoder of the base model is not loaded"):
-        family.fingerprint("text_encoder")
+    with pytest.raises(RuntimeError, match="text encoder of the base model is not loaded"):
+        family.text.fingerprint()
 
 
 @pytest.mark.parametrize("part", ["transformer", "vae", "text_encoder", "text_encoder_2"])

@@ -40,8 +40,8 @@ def test_one_file_can_hold_everything(open_flux_file, open_transformer, files, t
 
 def test_the_two_names_of_t5s_embedding_stay_one_tensor(open_flux_file):
     family = open_flux_file()
-    family.load_text_encoder("cpu", torch.bfloat16)
-    t5 = family.text_encoder_2
+    family.text.load("cpu", torch.bfloat16)
+    t5 = family.t5.encoder.model
     assert t5.shared.weight is t5.encoder.embed_tokens.weight
 
 
@@ -121,6 +121,6 @@ def test_tokenizers_come_from_the_hub_once(open_flux_file, tiny_flux, monkeypatc
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     family = open_flux_file(tokenizer_path=None)
-    family.load_text_encoder("cpu", torch.float32)
+    family.text.load("cpu", torch.float32)
     assert asked == ["openai/clip-vit-large-patch14", "google-t5/t5-small"]
     assert family.encode_text(["a cat"], skip=1).hidden.shape == (1, 64, 96)

@@ -64,7 +64,7 @@ def online(repository, tmp_path, monkeypatch):
 
 def test_opening_a_hub_model_fetches_only_the_small_files(open_tiny, online):
     family = open_tiny(pretrained_model_name_or_path=NAME)
-    assert family.latent_factor == 8
+    assert family.vae.latent_factor == 8
     assert not any(name.endswith(".safetensors") for name in online.files())
     assert "tokenizer/vocab.json" in online.files()
 
@@ -72,7 +72,7 @@ def test_opening_a_hub_model_fetches_only_the_small_files(open_tiny, online):
 def test_a_hub_model_computes_what_its_folder_computes(open_tiny, online):
     family, own = open_tiny(pretrained_model_name_or_path=NAME), open_tiny()
     for one in (family, own):
-        one.load_text_encoder("cpu", torch.float32)
+        one.text.load("cpu", torch.float32)
     assert torch.equal(family.encode_text(["a"], skip=1).hidden, own.encode_text(["a"], skip=1).hidden)
     assert family.identity()["ss_sd_model_name"] == "model"
 

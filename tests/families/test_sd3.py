@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tiny import module_of
 
 from lora_widgets.errors import ModelError
 from lora_widgets.families.clip_text import tokenize
@@ -36,7 +37,7 @@ def noise(seed=0):
 
 @each_case
 def test_token_ids_of_both_clips_are_those_of_the_reference(sd3, case):
-    for tokenizer, recorded in ((sd3.tokenizer, "l_ids"), (sd3.tokenizer_2, "g_ids")):
+    for tokenizer, recorded in ((sd3.clip_l.tokenizer, "l_ids"), (sd3.clip_g.tokenizer, "g_ids")):
         [[ids, length]] = case[recorded]
         ours = tokenize(tokenizer, [case["caption"]], max_tokens=75)
         assert ours.tolist() == [[ids + [ids[-1]] * (length - len(ids))]]
@@ -94,7 +95,7 @@ def test_a_mask_leaves_zeros_where_the_clips_have_padding(open_tiny_sd3, sd3):
     with torch.no_grad():
         masked, plain = (model.encode_text(["a cat", ""], skip=1).hidden for model in (family, sd3))
     ends = [
-        (tokenize(sd3.tokenizer, [text], max_tokens=75) == sd3.tokenizer.eos_token_id)
+        (tokenize(sd3.clip_l.tokenizer, [text], max_tokens=75) == sd3.clip_l.tokenizer.eos_token_id)
         for text in ("a cat", "")
     ]
     for row, end in zip((0, 1), (int(ids.flatten().long().argmax()) + 1 for ids in ends), strict=True):
@@ -102,7 +103,7 @@ def test_a_mask_leaves_zeros_where_the_clips_have_padding(open_tiny_sd3, sd3):
         assert plain[row, end:77].any()
         assert not masked[row, end:77].any()
     assert torch.equal(masked[:, 77:], plain[:, 77:])
-    assert family.fingerprint("text_encoder") != sd3.fingerprint("text_encoder")
+    assert family.text.fingerprint() != sd3.text.fingerprint()
 
 
 def test_single_encoders_are_left_out_of_single_captions(open_tiny_sd3, sd3):
@@ -112,7 +113,8 @@ def test_single_encoders_are_left_out_of_single_captions(open_tiny_sd3, sd3):
     with torch.no_grad():
         text = sd3.encode_text(["a cat", "a dog"], skip=1)
     left = drop(text, torch.tensor([[0.4, 0.3, 0.999], [0.6, 0.2, 0.0]]))
-    width, pooled = sd3.text_encoder.config.hidden_size, sd3.text_encoder.config.projection_dim
+    clip_l = sd3.clip_l.model.config
+    width, pooled = clip_l.hidden_size, clip_l.projection_dim
     kept_hidden, kept_pooled = torch.zeros_like(text.hidden), torch.zeros_like(text.pooled)
     kept_hidden[0, :77, width:] = text.hidden[0, :77, width:]
     kept_hidden[1, :77, :width] = text.hidden[1, :77, :width]
@@ -123,16 +125,16 @@ def test_single_encoders_are_left_out_of_single_captions(open_tiny_sd3, sd3):
 
 
 def lend_text_encoders(lender, family):
-    for part in ("text_encoder", "tokenizer"):
-        for number in ("", "_2", "_3"):
-            setattr(family, part + number, getattr(lender, part + number))
+    pairs = zip((*family.clips, family.t5.encoder), (*lender.clips, lender.t5.encoder), strict=True)
+    for own, lent in pairs:
+        own.model, own.tokenizer = lent.model, lent.tokenizer
 
 
 def test_a_model_without_t5_reads_zeros_in_its_place_and_says_so(open_tiny_sd3, copy, sd3):
     shutil.rmtree(copy / "text_encoder_3")
     family = open_tiny_sd3(**{MODEL: str(copy)})
     assert "comes without T5" in family.notes[0]
-    family.load_text_encoder("cpu", torch.float32)
+    family.text.load("cpu", torch.float32)
     with torch.no_grad():
         text, whole = (model.encode_text(["a cat"], skip=1) for model in (family, sd3))
     assert text.hidden.shape == (1, 77 + 77, 96)
@@ -145,9 +147,9 @@ def test_a_model_without_t5_reads_zeros_in_its_place_and_says_so(open_tiny_sd3, 
 def test_t5_never_learns(sd3):
     text = sd3.encode_text(["a cat"], skip=1)
     assert not text.hidden.requires_grad
-    sd3.text_encoder_3.requires_grad_(requires_grad=True)
+    sd3.t5.encoder.model.requires_grad_(requires_grad=True)
     assert not sd3.encode_text(["a cat"], skip=1).hidden.requires_grad
-    sd3.text_encoder_3.requires_grad_(requires_grad=False)
+    sd3.t5.encoder.model.requires_grad_(requires_grad=False)
 
 
 def test_a_caption_reads_the_same_alone_and_in_a_batch(sd3):
@@ -189,12 +191,12 @@ def test_prediction_follows_the_transformers_type_and_works_under_autocast(open_
 def test_latents_are_shifted_and_scaled_as_the_model_says(sd3):
     pixels = torch.zeros(1, 3, 64, 64)
     with torch.no_grad():
-        drawn = sd3.vae.encode(pixels).latent_dist.sample(torch.Generator().manual_seed(1))
-    ours = sd3.encode_images(pixels, generator=torch.Generator().manual_seed(1))
+        drawn = sd3.vae.model.encode(pixels).latent_dist.sample(torch.Generator().manual_seed(1))
+    ours = sd3.vae.encode(pixels, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(ours, (drawn - 0.0609) * 1.5305)
     with torch.no_grad():
-        expected = sd3.vae.decode(drawn).sample.clamp(-1, 1)
-    torch.testing.assert_close(sd3.decode(ours), expected, rtol=1e-4, atol=1e-5)
+        expected = sd3.vae.model.decode(drawn).sample.clamp(-1, 1)
+    torch.testing.assert_close(sd3.vae.decode(ours), expected, rtol=1e-4, atol=1e-5)
 
 
 def test_identity_names_the_base_model_for_other_programs(sd3, tiny_sd3, open_tiny_sd3, tiny_sd35, copy):
@@ -213,29 +215,37 @@ def test_identity_names_the_base_model_for_other_programs(sd3, tiny_sd3, open_ti
     assert large.identity()["modelspec.architecture"] == "stable-diffusion-3-5-large/lora"
 
 
-@pytest.mark.parametrize("part", ["text_encoder", "text_encoder_2", "text_encoder_3"])
+@pytest.mark.parametrize("part", ["clip_l", "clip_g", "t5"])
 def test_a_fingerprint_tells_every_text_encoder_apart(open_tiny_sd3, part):
     family = open_tiny_sd3()
-    family.load_text_encoder("cpu", torch.float32)
-    before = family.fingerprint("text_encoder")
-    next(getattr(family, part).parameters())[0] += 1
-    assert family.fingerprint("text_encoder") != before
+    family.text.load("cpu", torch.float32)
+    before = family.text.fingerprint()
+    next(module_of(family, part).parameters())[0] += 1
+    assert family.text.fingerprint() != before
 
 
 def test_a_fingerprint_tells_how_t5_is_read(open_tiny_sd3, sd3):
     family = open_tiny_sd3(apply_t5_attn_mask=True)
     lend_text_encoders(sd3, family)
-    assert family.fingerprint("text_encoder") != sd3.fingerprint("text_encoder")
+    assert family.text.fingerprint() != sd3.text.fingerprint()
+
+
+def test_caching_without_t5_while_both_clips_train_is_told(open_tiny_sd3, copy):
+    shutil.rmtree(copy / "text_encoder_3")
+    where = {"pretrained_model_name_or_path": str(copy), "cache_text_encoder_outputs": True}
+    told = "Nothing of the captions is cached, for both CLIPs train."
+    assert told in open_tiny_sd3(**where).notes
+    assert told not in open_tiny_sd3(**where, text_encoder_lr=0.0).notes
 
 
 def test_text_encoders_come_and_go_together(open_tiny_sd3):
     family = open_tiny_sd3()
-    family.load_text_encoder("cpu", torch.float32)
+    family.text.load("cpu", torch.float32)
     assert set(family.roots()) == set(family.text_encoders)
-    family.unload("text_encoder")
+    family.text.unload()
     assert family.roots() == {}
-    assert family.text_encoder_3 is None
-    with pytest.raises(RuntimeError, match="text_encoder of the base model is not loaded"):
+    assert family.t5.encoder.model is None
+    with pytest.raises(RuntimeError, match="text encoder of the base model is not loaded"):
         family.encode_text(["x"], skip=1)
 
 

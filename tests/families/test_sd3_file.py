@@ -47,7 +47,7 @@ def test_a_file_without_t5_can_be_trained_and_says_so(open_sd3_file, files, bare
     (note,) = family.notes
     assert "comes without T5" in note
     assert "Set `t5xxl_path`" in note
-    family.load_text_encoder("cpu", torch.float32)
+    family.text.load("cpu", torch.float32)
     with torch.no_grad():
         assert not family.encode_text(["a cat"], skip=1).hidden[:, 77:].any()
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from tiny import module_of
 
 from lora_widgets.errors import ModelError
 from lora_widgets.families.clip_text import tokenize
@@ -29,8 +30,7 @@ def reading(open_tiny_sdxl, sdxl):
 
     def made(max_tokens):
         family = open_tiny_sdxl(max_token_length=max_tokens)
-        for part in ("text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2"):
-            setattr(family, part, getattr(sdxl, part))
+        family.clips = sdxl.clips
         return family
 
     return made
@@ -48,7 +48,7 @@ def edit(file, **values):
 
 @each_case
 def test_token_ids_are_those_of_the_reference(sdxl, case):
-    for tokenizer, chunks in ((sdxl.tokenizer, "chunks1"), (sdxl.tokenizer_2, "chunks2")):
+    for tokenizer, chunks in ((sdxl.clip_l.tokenizer, "chunks1"), (sdxl.clip_g.tokenizer, "chunks2")):
         ids = tokenize(tokenizer, [case["caption"]], max_tokens=case["max_token_length"])
         assert ids.tolist() == windows_of(case[chunks])
 
@@ -114,8 +114,10 @@ def test_prediction_follows_the_unets_type_and_works_under_autocast(open_tiny_sd
 def test_latents_are_scaled_as_the_model_says(sdxl):
     pixels = torch.zeros(1, 3, 64, 64)
     with torch.no_grad():
-        expected = sdxl.vae.encode(pixels).latent_dist.sample(torch.Generator().manual_seed(1)) * 0.13025
-    ours = sdxl.encode_images(pixels, generator=torch.Generator().manual_seed(1))
+        expected = (
+            sdxl.vae.model.encode(pixels).latent_dist.sample(torch.Generator().manual_seed(1)) * 0.13025
+        )
+    ours = sdxl.vae.encode(pixels, generator=torch.Generator().manual_seed(1))
     torch.testing.assert_close(ours, expected)
 
 
@@ -134,22 +136,22 @@ def test_identity_names_the_base_model_for_other_programs(sdxl, tiny_sdxl):
     assert identity["ss_clip_skip"] == "None"
 
 
-@pytest.mark.parametrize("part", ["text_encoder", "text_encoder_2"])
+@pytest.mark.parametrize("part", ["clip_l", "clip_g"])
 def test_a_fingerprint_tells_either_text_encoder_apart(open_tiny_sdxl, part):
     family = open_tiny_sdxl()
-    family.load_text_encoder("cpu", torch.float32)
-    before = family.fingerprint("text_encoder")
-    next(getattr(family, part).parameters())[0] += 1
-    assert family.fingerprint("text_encoder") != before
+    family.text.load("cpu", torch.float32)
+    before = family.text.fingerprint()
+    next(module_of(family, part).parameters())[0] += 1
+    assert family.text.fingerprint() != before
 
 
 def test_text_encoders_come_and_go_together(open_tiny_sdxl):
     family = open_tiny_sdxl()
-    family.load_text_encoder("cpu", torch.float32)
+    family.text.load("cpu", torch.float32)
     assert set(family.roots()) == set(family.text_encoders)
-    family.unload("text_encoder")
+    family.text.unload()
     assert family.roots() == {}
-    with pytest.raises(RuntimeError, match="text_encoder of the base model is not loaded"):
+    with pytest.raises(RuntimeError, match="text encoder of the base model is not loaded"):
         family.encode_text(["x"], skip=1)
 
 

@@ -17,7 +17,7 @@ def test_a_chosen_tokenizer_goes_before_that_of_the_model(open_tiny, tiny_sd15, 
     family = open_tiny(tokenizer_path=str(own))
     shutil.rmtree(own)
     with pytest.raises(ModelError, match="The tokenizer of the model in `tokenizer_path`"):
-        family.load_text_encoder("cpu", torch.float32)
+        family.text.load("cpu", torch.float32)
 
 
 def test_the_folder_above_the_tokenizer_will_do(tiny_sd15):
@@ -36,8 +36,8 @@ def test_without_a_choice_a_folder_has_its_own(tiny_sd15):
 @pytest.mark.parametrize("folder", ["", "tokenizer"])
 def test_one_vocabulary_serves_both_encoders_of_sdxl(open_sdxl_file, tiny_sdxl, folder):
     family = open_sdxl_file(tokenizer_path=str(tiny_sdxl / folder))
-    family.load_text_encoder("cpu", torch.float32)
-    padding = [tokenizer.pad_token for tokenizer in (family.tokenizer, family.tokenizer_2)]
+    family.text.load("cpu", torch.float32)
+    padding = [tokenizer.pad_token for tokenizer in (family.clip_l.tokenizer, family.clip_g.tokenizer)]
     assert padding == ["<|endoftext|>", "!"]
 
 
@@ -58,7 +58,7 @@ def test_a_single_file_fetches_the_tokenizer_of_its_family(open_file, tiny_sd15,
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     family = open_file(tokenizer_path=None)
-    family.load_text_encoder("cpu", torch.float32)
+    family.text.load("cpu", torch.float32)
     assert family.encode_text(["a cat"], skip=1).hidden.shape == (1, 77, 32)
     assert asked == [(NAME, ["vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json"])]
 

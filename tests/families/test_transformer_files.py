@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from same_model import assert_same_model, loaded
+from tiny import module_of
 
 from lora_widgets.errors import ModelError
 from lora_widgets.families.family import open_family
@@ -30,19 +31,20 @@ def test_files_compute_what_the_folder_computes_bit_by_bit(open_transformer, fil
 @pytest.mark.parametrize(
     ("family", "setting", "file", "part"),
     [
-        ("Flux", "clip_l_path", "tiny-clip_l", "text_encoder"),
-        ("Flux", "t5xxl_path", "tiny-t5xxl", "text_encoder_2"),
-        ("SD3", "clip_l_path", "tiny-sd3-clip_l", "text_encoder"),
-        ("SD3", "clip_g_path", "tiny-sd3-clip_g", "text_encoder_2"),
-        ("SD3", "t5xxl_path", "tiny-t5xxl", "text_encoder_3"),
+        ("Flux", "clip_l_path", "tiny-clip_l", "clip_l"),
+        ("Flux", "t5xxl_path", "tiny-t5xxl", "t5"),
+        ("SD3", "clip_l_path", "tiny-sd3-clip_l", "clip_l"),
+        ("SD3", "clip_g_path", "tiny-sd3-clip_g", "clip_g"),
+        ("SD3", "t5xxl_path", "tiny-t5xxl", "t5"),
     ],
 )
 def test_a_file_replaces_the_text_encoder_of_a_folder(open_transformer, changed, family, setting, file, part):
     path = changed(file, lambda tensors: {name: tensor + 1 for name, tensor in tensors.items()})
     own, other = open_transformer(family), open_transformer(family, **{setting: path})
     for opened in (own, other):
-        opened.load_text_encoder("cpu", torch.float32)
-    for ours, theirs in zip(getattr(other, part).parameters(), getattr(own, part).parameters(), strict=True):
+        opened.text.load("cpu", torch.float32)
+    mine, added = module_of(own, part).parameters(), module_of(other, part).parameters()
+    for ours, theirs in zip(added, mine, strict=True):
         assert torch.equal(ours, theirs + 1)
 
 
@@ -55,9 +57,8 @@ def test_a_file_replaces_the_text_encoder_of_a_folder(open_transformer, changed,
 )
 def test_a_missing_tensor_is_named(open_transformer, changed, family, file, lost):
     path = changed(file, lambda tensors: {name: t for name, t in tensors.items() if name != lost})
-    opened = open_transformer(family, as_files=True, **{MODEL: path})
     with pytest.raises(ModelError, match="The transformer in `pretrained_model_name_or_path`") as caught:
-        opened.load_denoiser("cpu", torch.float32)
+        open_transformer(family, as_files=True, **{MODEL: path})
     assert lost.removeprefix("model.diffusion_model.") in str(caught.value)
 
 

@@ -112,7 +112,7 @@ def test_a_missing_tokenizer_is_reported(open_tiny, copy):
     shutil.rmtree(copy / "tokenizer")
     family = open_tiny(pretrained_model_name_or_path=str(copy))
     with pytest.raises(ModelError, match="The tokenizer of the model"):
-        family.load_text_encoder("cpu", torch.float32)
+        family.text.load("cpu", torch.float32)
 
 
 def test_a_folder_with_half_precision_files_only_loads(open_tiny, copy):
@@ -129,7 +129,7 @@ def test_loading_prints_nothing_and_leaves_progress_bars_as_they_were(open_tiny,
     from transformers.utils import logging
 
     logging.enable_progress_bar()
-    open_tiny().load_text_encoder("cpu", torch.float32)
+    open_tiny().text.load("cpu", torch.float32)
     assert logging.is_progress_bar_enabled()
     captured = capfd.readouterr()
     assert "%" not in captured.out + captured.err

@@ -51,7 +51,7 @@ def file_of_type(base, tmp_path_factory):
     @cache
     def write(case):
         family = open_family(settings_for(base))
-        family.load_text_encoder("cpu", torch.float32)
+        family.text.load("cpu", torch.float32)
         family.load_denoiser("cpu", torch.float32)
         wide = {"network_dim": 18} if case == "BOFT" else {}
         settings = settings_for(base, **wide, **CASES[case])

@@ -55,7 +55,7 @@ def answers(settings, weights):
     config = load_config(settings)
     family = open_family(config)
     family.load_denoiser("cpu", torch.float32)
-    family.load_text_encoder("cpu", torch.float32)
+    family.text.load("cpu", torch.float32)
     adapter = attach(family, config, generator=generator_for(0, "adapter"))
     adapter.load_tensors(read_lora_file(Path(weights))[0], source=weights)
     adapter.mode(training=False)

@@ -12,11 +12,12 @@ import torch
 from lora_widgets.data import tensor_store
 from lora_widgets.errors import CacheError
 from lora_widgets.events import Finished, Notice, PhaseProgress, StepDone
+from lora_widgets.families.autoencoder import Autoencoder
 from lora_widgets.families.sd15 import SD15
 from lora_widgets.training.caching import CAPTIONS, KNOWN_PICTURES, PICTURES, PictureEncoder
 from lora_widgets.training.control import Control
+from lora_widgets.training.known_parts import LOADING
 from lora_widgets.training.precision import precision_of
-from lora_widgets.training.prepare import LOADING
 from lora_widgets.training.start import iter_training
 
 pytestmark = pytest.mark.any_libraries
@@ -28,17 +29,17 @@ LONG_AGO = time.time() - 1000
 def encoded(monkeypatch):
     """What the models are given to encode: numbers of pictures, and captions."""
     seen = SimpleNamespace(pictures=[], captions=[])
-    encode_images, encode_text = SD15.encode_images, SD15.encode_text
+    encode, encode_text = Autoencoder.encode, SD15.encode_text
 
     def counted_images(self, pixels, *, generator):
         seen.pictures.append(len(pixels))
-        return encode_images(self, pixels, generator=generator)
+        return encode(self, pixels, generator=generator)
 
     def counted_text(self, captions, **how):
         seen.captions.append(tuple(captions))
         return encode_text(self, captions, **how)
 
-    monkeypatch.setattr(SD15, "encode_images", counted_images)
+    monkeypatch.setattr(Autoencoder, "encode", counted_images)
     monkeypatch.setattr(SD15, "encode_text", counted_text)
     # Collecting garbage among all that tests have imported is most of a run this small.
     monkeypatch.setattr("lora_widgets.families.in_memory.gc.collect", lambda: 0)
@@ -135,19 +136,6 @@ def test_what_decides_the_encoding_decides_what_is_encoded_again(run, encoded, c
     assert (sum(encoded.pictures), sum(map(len, encoded.captions))) == (pictures, captions)
 
 
-def test_another_vae_at_the_same_place_is_noticed(run, encoded, tiny_sd15, monkeypatch):
-    run()
-    load = SD15.load_vae
-
-    def other(self, device, dtype):
-        load(self, device, dtype)
-        self.vae.encoder.conv_in.bias += 0.01
-
-    monkeypatch.setattr(SD15, "load_vae", other)
-    run()
-    assert sum(encoded.pictures) == 8
-
-
 def test_variants_of_captions_are_encoded_once(run, encoded):
     changes = {"shuffle_caption": True, "text_cache_variants": 3}
     first = run(only_encode=False, **changes)
@@ -182,7 +170,7 @@ def test_damage_is_reported_and_mended(run, encoded, tmp_path):
 
 
 def test_what_was_encoded_before_a_stop_stays(run, encoded, monkeypatch):
-    control, encode = Control(), SD15.encode_images
+    control, encode = Control(), Autoencoder.encode
 
     def stop_after_the_second(self, pixels, *, generator):
         if len(encoded.pictures) == 1:
@@ -190,7 +178,7 @@ def test_what_was_encoded_before_a_stop_stays(run, encoded, monkeypatch):
         return encode(self, pixels, generator=generator)
 
     with monkeypatch.context() as patch:
-        patch.setattr(SD15, "encode_images", stop_after_the_second)
+        patch.setattr(Autoencoder, "encode", stop_after_the_second)
         events = run(control=control)
     assert isinstance(events[-1], Finished)
     assert events[-1].reason == "stopped"
@@ -213,11 +201,11 @@ class Overflowing:
     def __init__(self, *, hopeless=False):
         self.is_half, self.hopeless, self.calls = True, hopeless, 0
 
-    def use_float32_vae(self):
+    def use_float32(self):
         was_half, self.is_half = self.is_half, False
         return was_half
 
-    def encode_images(self, pixels, *, generator):
+    def encode(self, pixels, *, generator):
         self.calls += 1
         latents = pixels[:, :, ::8, ::8].clone()
         return latents * float("nan") if self.is_half or self.hopeless else latents
@@ -235,13 +223,13 @@ def test_latents_that_overflow_are_made_again_in_full_precision():
 
 
 def test_an_overflow_is_reported_once(run, encoded, monkeypatch):
-    encode = SD15.encode_images
+    encode = Autoencoder.encode
 
     def overflowing(self, pixels, *, generator):
         latents = encode(self, pixels, generator=generator)
-        return latents if self.vae.dtype == torch.float32 else latents * float("inf")
+        return latents if self.model.dtype == torch.float32 else latents * float("inf")
 
-    monkeypatch.setattr(SD15, "encode_images", overflowing)
+    monkeypatch.setattr(Autoencoder, "encode", overflowing)
     events = run(mixed_precision="bf16")
     (notice,) = [e.message for e in events if isinstance(e, Notice) and "overflows" in e.message]
     assert "`no_half_vae`" in notice
@@ -252,7 +240,7 @@ def test_an_overflow_is_reported_once(run, encoded, monkeypatch):
 
 def test_the_noise_of_a_picture_does_not_depend_on_its_company(tiny_sd15):
     class Noise:
-        def encode_images(self, pixels, *, generator):
+        def encode(self, pixels, *, generator):
             return torch.stack([torch.randn(4, 8, 8, generator=one) for one in generator])
 
     encode = PictureEncoder(Noise(), precision_of("no"))

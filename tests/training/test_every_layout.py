@@ -122,7 +122,7 @@ def loss_of(family, pictures, captions):
     """Return the loss over the training pictures, with the same noise and spread times at every call."""
     generator = torch.Generator().manual_seed(11)
     text = family.encode_text(captions, skip=1)
-    latents = family.encode_images(pictures, generator=generator)
+    latents = family.vae.encode(pictures, generator=generator)
     noise = torch.randn(latents.shape, generator=generator)
     times = torch.linspace(60, 940, len(latents)).round().to(torch.long)
     sizes = torch.tensor([[64, 64, 0, 0, 64, 64]]).expand(len(latents), -1)
@@ -139,7 +139,7 @@ def loss_of(family, pictures, captions):
 def reloaded(config, file):
     """Open the model afresh, with the saved file in it."""
     family = open_family(config)
-    for load in (family.load_vae, family.load_text_encoder, family.load_denoiser):
+    for load in (family.vae.load, family.text.load, family.load_denoiser):
         load("cpu", torch.float32)
     adapter = attach(family, config, generator=torch.Generator().manual_seed(99))
     assert adapter.load_tensors(read_lora_file(file)[0], source=str(file)) == ()

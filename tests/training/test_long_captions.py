@@ -53,7 +53,7 @@ def test_prompts_are_read_as_far_as_captions_are(make_config):
     def latents(max_tokens, negative):
         config = make_config(max_token_length=max_tokens)
         family, precision = open_family(config), precision_of("no")
-        family.load_text_encoder("cpu", torch.float32)
+        family.text.load("cpu", torch.float32)
         family.load_denoiser("cpu", torch.float32)
         adapter = attach(family, config, generator=generator_for(0, "adapter"))
         text = LiveText(family, precision, skip=1, trains=False)

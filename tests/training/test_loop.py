@@ -141,22 +141,25 @@ def quick_family(tiny_sd15):  # noqa: C901 - a stand-in of many small methods
 
     wanted = settings_for(tiny_sd15)
     family = open_family(wanted)
-    family.load_text_encoder("cpu", torch.float32)
+    family.text.load("cpu", torch.float32)
     family.load_denoiser("cpu", torch.float32)
     first = next(m for m in family.unet.modules() if type(m).__name__ == "Transformer2DModel")
     layer = first.transformer_blocks[0].attn1.to_q
 
+    class Ready:
+        def load(self, device, dtype): ...
+        def unload(self): ...
+        def origin(self, dtype): ...
+
+        def encode(self, pixels, *, generator):
+            return pixels[:, :1, ::8, ::8].expand(-1, 4, -1, -1)
+
     class Quick(SD15):
         def __init__(self):
             self.__dict__.update(family.__dict__)
+            self.vae = self.text = Ready()
 
-        def load_vae(self, device, dtype): ...
-        def load_text_encoder(self, device, dtype): ...
         def load_denoiser(self, device, dtype): ...
-        def unload(self, part): ...
-
-        def encode_images(self, pixels, *, generator):
-            return pixels[:, :1, ::8, ::8].expand(-1, 4, -1, -1)
 
         def encode_text(self, captions, *, skip):
             return SimpleNamespace(hidden=None)

@@ -75,11 +75,11 @@ def test_a_run_has_in_memory_what_it_needs(make_config, opened):
     for event in iter_training(config):
         (family,) = opened or [None]
         if isinstance(event, StepDone | SampleReady):
-            parts.setdefault(type(event), set()).add((family.vae is None, family.text_encoder is None))
+            parts.setdefault(type(event), set()).add((family.vae.model is None, family.clip_l.model is None))
         if isinstance(event, Started | MemoryPeak):
             kinds.append(event)
     assert parts == {StepDone: {(True, True)}, SampleReady: {(False, True)}}
-    assert opened[0].vae is None
+    assert opened[0].vae.model is None
     phases = [event.phase for event in kinds[1:]]
     assert phases[:3] == ["Encoding captions", "Encoding pictures", "Loading the denoiser"]
     assert {"Training", "Drawing samples"} <= set(phases)
@@ -90,4 +90,4 @@ def test_live_latents_keep_the_vae(make_config, opened):
         cache_latents=False, max_train_steps=2, sample_every_n_steps=2, sample_prompts="a thing --s 2"
     )
     list(iter_training(config))
-    assert opened[0].vae is not None
+    assert opened[0].vae.model is not None

@@ -9,6 +9,7 @@ import torch
 from lora_widgets.errors import TrainingError
 from lora_widgets.events import Saved
 from lora_widgets.families import filling
+from lora_widgets.families.autoencoder import Autoencoder
 from lora_widgets.families.sd15 import SD15
 from lora_widgets.training.out_of_memory import explained, is_out_of_memory
 from lora_widgets.training.start import iter_training
@@ -25,9 +26,9 @@ ERRORS = [
 ]
 
 
-def failing(monkeypatch, method, error, *, after):
-    """Let a method of the family fail at its call number ``after``, while a large tensor is alive."""
-    original, calls, held = getattr(SD15, method), [], []
+def failing(monkeypatch, method, error, *, after, of=SD15):
+    """Let a method of the family or a part fail after ``after`` calls, while a large tensor is alive."""
+    original, calls, held = getattr(of, method), [], []
 
     def work(self, *args, **kwargs):
         calls.append(1)
@@ -37,7 +38,7 @@ def failing(monkeypatch, method, error, *, after):
             raise error
         return original(self, *args, **kwargs)
 
-    monkeypatch.setattr(SD15, method, work)
+    monkeypatch.setattr(of, method, work)
     return held
 
 
@@ -57,7 +58,7 @@ def test_in_the_loop_the_weights_are_saved_and_the_remedy_is_ordered(make_config
 
 
 def test_while_encoding_the_batch_of_the_vae_comes_first(make_config, monkeypatch):
-    held = failing(monkeypatch, "encode_images", MemoryError(), after=0)
+    held = failing(monkeypatch, "encode", MemoryError(), after=0, of=Autoencoder)
     with pytest.raises(TrainingError, match=r"during loading and encoding.*vae_batch_size.*8 to 1") as caught:
         list(iter_training(make_config(vae_batch_size=8)))
     del caught

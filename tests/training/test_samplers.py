@@ -33,7 +33,7 @@ def opened(request):
         output_dir="out",
     )
     family = open_family(config)
-    for load in (family.load_vae, family.load_text_encoder, family.load_denoiser):
+    for load in (family.vae.load, family.text.load, family.load_denoiser):
         load("cpu", torch.float32)
     pipeline = PIPELINES[request.param].from_pretrained(folder)
     pipeline.set_progress_bar_config(disable=True)
@@ -54,7 +54,7 @@ def ours(family, name):
     guidance = Guidance(asked, unasked, SCALE)
     with torch.no_grad():
         latents = sample_latents(family, scheduler, noise, guidance=guidance, generator=generator)
-        return family.decode(latents)[0] / 2 + 0.5
+        return family.vae.decode(latents)[0] / 2 + 0.5
 
 
 def theirs(pipeline, name, **schedule):

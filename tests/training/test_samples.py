@@ -1,6 +1,7 @@
 """Samples are what diffusers draws from the saved file."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -37,7 +38,7 @@ def strong(config):
 def ours(config, file, prompt):
     """Draw with our family, adapter and sampler; returns pixels (3, H, W) in [0, 1]."""
     family, precision = open_family(config), precision_of("no")
-    for load in (family.load_vae, family.load_text_encoder, family.load_denoiser):
+    for load in (family.vae.load, family.text.load, family.load_denoiser):
         load("cpu", torch.float32)
     adapter = attach(family, config, generator=generator_for(0, "adapter"))
     adapter.load_tensors(read_lora_file(file)[0], source=str(file))
@@ -48,7 +49,7 @@ def ours(config, file, prompt):
     adapter.mode(training=False)
     with torch.no_grad():
         latents = studio._sample(prompt, torch.Generator().manual_seed(SEED))
-        return family.decode(latents)[0] / 2 + 0.5, family
+        return family.vae.decode(latents)[0] / 2 + 0.5, family
 
 
 def theirs(config, file, prompt, process, *, lora):
@@ -176,7 +177,7 @@ def test_samplers_start_from_pure_noise_where_training_ends_with_it(name):
     clean, noise = torch.randn(2, 1, 4, 8, 8, generator=torch.Generator().manual_seed(1))
 
     class Knowing:
-        latent_factor = 8
+        vae = SimpleNamespace(latent_factor=8)
 
         def predict(self, noisy, times, text, sizes):
             alpha = process.alphas_cumprod[times.long()]

@@ -25,7 +25,7 @@ def folder(request):
 def family(folder):
     """Return SD3 or SD3.5 with every part loaded."""
     opened = open_family(settings_for(folder, t5xxl_max_token_length=None))
-    for load in (opened.load_vae, opened.load_text_encoder, opened.load_denoiser):
+    for load in (opened.vae.load, opened.text.load, opened.load_denoiser):
         load("cpu", torch.float32)
     return opened
 
@@ -56,7 +56,7 @@ def ours(family):
             guidance=Guidance(asked, unasked, PROMPT.scale),
             generator=torch.Generator(),
         )
-        return family.decode(latents)[0] / 2 + 0.5
+        return family.vae.decode(latents)[0] / 2 + 0.5
 
 
 def in_names_of_peft(family, adapter):

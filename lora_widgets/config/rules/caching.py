@@ -30,13 +30,24 @@ def text_cache_and_shuffling(now: Situation) -> Advice | None:
 @rule(Severity.ERROR, "cache_text_encoder_outputs", "text_encoder_lr")
 def text_cache_and_training(now: Situation) -> Advice | None:
     """A text encoder that learns gives other outputs at each step."""
-    if not (now.config.text_is_cached and now.config.trains_text_encoder):
+    config = now.config
+    if not (config.text_is_cached and config.trains_text_encoder) or config.captions_are_kept:
         return None
     return Advice(
         "Cannot cache Text Encoder while training it (set Text LR to 0)",
         "Set `text_encoder_lr` to 0, or turn `cache_text_encoder_outputs` off.",
         change(**without_text_encoders(now.config)),
         (_no_text_cache(now.config),),
+    )
+
+
+@rule(Severity.NOTE, "cache_text_encoder_outputs", "text_encoder_lr")
+def text_cache_of_t5(now: Situation) -> Advice | None:
+    """T5 never learns, so its part of the captions can be cached while CLIP trains."""
+    if not (now.config.captions_are_kept and now.config.trains_text_encoder):
+        return None
+    return Advice(
+        "CLIP trains, so of the captions only what T5 makes of them is cached. T5 leaves the memory."
     )
 
 

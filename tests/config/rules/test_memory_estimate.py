@@ -153,3 +153,17 @@ def test_on_a_processor_no_block_is_away():
     config = config_of(model_type="Flux", blocks_to_swap=6)
     answer = MemoryQuestion(config, FLUX_SIZE, PICTURES, None, False).answer()
     assert dict(answer.phases[2].shares)["base model"] == 200
+
+
+def test_t5_leaves_where_its_captions_are_cached_and_clip_trains():
+    flux = replace(SD15_SIZE, text_encoder=PartSize(numbers=1000, adapted=10, adapted_sides=2, t5=900))
+    config = config_of(model_type="Flux", text_encoder_lr=1e-4, cache_text_encoder_outputs=True)
+
+    def share(config):
+        estimate = MemoryQuestion(config, flux, PICTURES, None, False).answer()
+        return dict(next(found for found in estimate.phases if found.name == "Encoding pictures").shares)
+
+    number = 2 if config.mixed_precision != "no" else 4
+    assert share(config)["text encoder"] == number * 100
+    assert share(config.with_changes(cache_text_encoder_outputs=False))["text encoder"] == number * 1000
+    assert share(config.with_changes(text_encoder_lr=0.0))["text encoder"] == 0
