@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from lora_widgets.data.prefetch import Prefetcher
 from lora_widgets.errors import TrainingError
 from lora_widgets.events import Event, Finished, Notice, StepDone
 from lora_widgets.training.caching import encode_pixels
+from lora_widgets.training.compiled import with_retry
 from lora_widgets.training.control import Control
 from lora_widgets.training.loss import diffusion_loss, draw_noise, emphasis_of
 from lora_widgets.training.memory_peaks import SAMPLES, TRAINING
@@ -92,7 +94,7 @@ def micro_steps(job: Job, step: int) -> range:
 def _one_step(job: Job, batches: Iterator[Batch], *, since: float) -> Iterator[Event]:
     step = job.step
     set_rates(job.optimizer, rates_at(job.plan.config, step, total=job.plan.steps.total_steps))
-    result = train_step(job, step, batches)
+    result = _update(job, step, batches)
     job.step = step + 1
     job.peaks.take(TRAINING)
     if step == job.first_step + 1:  # the first update makes the optimizer's state
@@ -112,6 +114,13 @@ def _one_step(job: Job, batches: Iterator[Batch], *, since: float) -> Iterator[E
         seconds=time.perf_counter() - since,
         images=result.images,
     )
+
+
+def _update(job: Job, step: int, batches: Iterator[Batch]) -> StepResult:
+    """Do one update; where compiling fails, without compiled blocks from then on."""
+    if job.compiled is None:
+        return train_step(job, step, batches)
+    return with_retry(partial(train_step, job, step), batches, give_up=job.stop_compiling)
 
 
 def train_step(job: Job, step: int, batches: Iterator[Batch]) -> StepResult:

@@ -17,6 +17,7 @@ from lora_widgets.data.dataset import Dataset
 from lora_widgets.events import Event, Notice, PhaseProgress, Started
 from lora_widgets.families.family import Family
 from lora_widgets.training.caching import cache_latents, cache_text
+from lora_widgets.training.compiled import BEGINS, CompiledBlocks, not_compiled
 from lora_widgets.training.control import Control
 from lora_widgets.training.memory_peaks import CAPTIONS, PICTURES, PeakMeter
 from lora_widgets.training.memory_peaks import LOADING as LOADING_DENOISER
@@ -37,7 +38,8 @@ class Job:
     """A run ready to loop; beside the models, ``step``, ``weights`` and ``states`` are what changes.
 
     ``notices`` are what a step has to say beside its numbers; the loop passes them on. ``peaks`` measures
-    what each phase takes of the memory, ``first_step`` is where this run began.
+    what each phase takes of the memory, ``first_step`` is where this run began. ``compiled`` is None without
+    `torch_compile`, and after it failed.
     """
 
     plan: Plan
@@ -55,11 +57,22 @@ class Job:
     weights: tuple[str, ...] = ()
     states: tuple[str, ...] = ()
     notices: list[Event] = field(default_factory=list[Event])
+    compiled: CompiledBlocks | None = None
     began: float = field(default_factory=time.monotonic)
 
     def close(self) -> None:
         """Give the base model back as it was."""
+        if self.compiled:
+            self.compiled.detach()
         self.adapter.detach()
+
+    def stop_compiling(self, error: Exception) -> None:
+        """Go on without compiled blocks, of which ``error`` came in the middle of an update."""
+        assert self.compiled  # what else should have failed
+        self.compiled.detach()
+        self.compiled = None
+        self.optimizer.zero_grad(set_to_none=True)
+        self.notices.append(not_compiled(error))
 
     def epoch_of(self, step: int) -> int:
         """Return the epoch (from 1) that the update ``step`` (from 0) belongs to."""
@@ -137,6 +150,9 @@ def prepare(plan: Plan, control: Control) -> Generator[Event, None, Job]:
     scaler = precision.new_scaler()
     job = Job(plan, precision, dataset, text, adapter, optimizer, scaler, studio, facts, peaks, notices=told)
     _go_on(job)
+    if config.torch_compile:
+        yield BEGINS
+        job.compiled = CompiledBlocks(family.roots()["unet"].module, dynamic=not dataset.has_one_shape)
     save_config(config, plan.folder.config)
     return job
 
