@@ -142,8 +142,8 @@ class _FourBits:
         if self._state.absmax.device != device:
             self._state.to(device)
 
-    def __call__(self, packed: Tensor, dtype: torch.dtype) -> Tensor:
-        return self._dequantize(packed.view(-1, 1), self._state).to(dtype)
+    def __call__(self, stored: Tensor, dtype: torch.dtype) -> Tensor:
+        return self._dequantize(stored.view(-1, 1), self._state).to(dtype)
 
 
 _ENCODERS: dict[str, Callable[[Tensor], tuple[Tensor, Dense]]] = {

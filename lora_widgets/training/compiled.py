@@ -95,7 +95,7 @@ def _settings() -> Iterator[Any]:
     # Of too many graphs torch says nothing to the user and goes on without; here it is an error, told as any.
     yield dynamo.patch(recompile_limit=MOST_GRAPHS, fail_on_recompile_limit_hit=True)
     # By default a batch with as many tokens as the layer has channels is taken for the rule.
-    yield shapes.patch(use_duck_shape=False)
+    yield shapes.patch(use_duck_shape=False)  # pyright: ignore[reportAttributeAccessIssue] - torch adds it
 
 
 def with_retry(
@@ -127,5 +127,6 @@ def not_compiled(error: Exception) -> Notice:
     return Notice(
         "warning",
         f"`torch_compile` is on, but the blocks cannot be compiled: {cause}. The training goes on without. "
-        "It needs triton on a GPU and a C++ compiler on a processor; install what is missing, or turn it off.",
+        "Compiling needs triton on a GPU and a C++ compiler on a processor; install what is missing, or turn "
+        "it off.",
     )

@@ -124,19 +124,7 @@ def prepare(plan: Plan, control: Control) -> Generator[Event, None, Job]:
         tensors, source = plan.start_values
         yield from (Notice("warning", note) for note in adapter.load_tensors(tensors, source=source))
     optimizer = build_optimizer(config, adapter.named_parameters_of())
-    studio = Studio(
-        family=family,
-        adapter=adapter,
-        precision=precision,
-        embed=text.one,
-        prompts=plan.prompts,
-        sampler=config.sample_sampler,
-        seed=config.seed,
-        folder=plan.folder.samples,
-        stem=plan.folder.stem,
-        control=control,
-        with_vae=partial(_vae_in_memory, family, precision) if config.latents_are_cached else nullcontext,
-    )
+    studio = _studio(plan, adapter, text, precision, control)
     facts = RunFacts(
         config=config,
         scan=plan.found.scan,
@@ -155,6 +143,27 @@ def prepare(plan: Plan, control: Control) -> Generator[Event, None, Job]:
         job.compiled = CompiledBlocks(family.roots()["unet"].module, dynamic=not dataset.has_one_shape)
     save_config(config, plan.folder.config)
     return job
+
+
+def _studio(
+    plan: Plan, adapter: Adapter, text: LiveText | CachedText, precision: Precision, control: Control
+) -> Studio:
+    """Return what draws the samples of the run."""
+    config = plan.config
+    cached = config.latents_are_cached
+    return Studio(
+        family=plan.family,
+        adapter=adapter,
+        precision=precision,
+        embed=text.one,
+        prompts=plan.prompts,
+        sampler=config.sample_sampler,
+        seed=config.seed,
+        folder=plan.folder.samples,
+        stem=plan.folder.stem,
+        control=control,
+        with_vae=partial(_vae_in_memory, plan.family, precision) if cached else nullcontext,
+    )
 
 
 def _sizes_of_file(plan: Plan) -> dict[str, torch.Tensor] | None:
