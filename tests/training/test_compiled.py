@@ -214,15 +214,16 @@ class Copying:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("family", ["SD1.5", "SD3"])
-def test_what_the_compiler_makes_learns_the_same(config_of, family):
+@pytest.mark.parametrize(("family", "of_gradient"), [("SD1.5", 1e-5), ("SD3", 1e-3)])
+def test_what_the_compiler_makes_learns_the_same(config_of, family, of_gradient):
+    # Uncompiled too, the gradient of the tiny SD3 in float32 is 1.6e-4 away from that in float64.
     shared = {"max_train_steps": 4, "network_dropout": 0.2}
     plain = list(iter_training(config_of(family, output_name="plain", **shared)))
     events = list(iter_training(config_of(family, output_name="compiled", torch_compile=True, **shared)))
     assert not any("cannot be compiled" in e.message for e in events if isinstance(e, Notice))
-    for quantity in ("loss", "grad_norm"):
+    for quantity, relative in (("loss", 1e-5), ("grad_norm", of_gradient)):
         of_runs = [[getattr(e, quantity) for e in run if isinstance(e, StepDone)] for run in (events, plain)]
-        torch.testing.assert_close(*(torch.tensor(run) for run in of_runs), rtol=1e-5, atol=1e-5)
+        torch.testing.assert_close(*(torch.tensor(run) for run in of_runs), rtol=relative, atol=1e-5)
 
 
 @pytest.mark.slow
