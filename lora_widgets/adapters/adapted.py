@@ -1,7 +1,6 @@
 """A target of the base model with its adapter: the base's answer plus the change."""
 
 from collections.abc import Iterator, Mapping
-from functools import partial
 from typing import Protocol
 
 import torch
@@ -52,7 +51,7 @@ class AdaptedTarget(nn.Module):
         self.name, self.other_names = part.target.name, part.target.other_names
         self.part, self._dropout = part, dropout
         self.maths = maths
-        self._places = tuple(Place(member) for member in part.target.members)
+        self._places = tuple(Place(member, self.forward) for member in part.target.members)
         self._change = maths.change  # a method, looked up once
         self._weight = (next(maths.named_parameters())[1],)  # in a tuple: no parameter of ours
 
@@ -64,7 +63,7 @@ class AdaptedTarget(nn.Module):
     def put_in_place(self) -> None:
         """Answer for the target's modules from now on."""
         for place in self._places:
-            place.take(partial(self.forward, place))
+            place.take()
 
     def take_out(self) -> None:
         """Give the target's modules their own forward back, exactly as it was."""

@@ -11,33 +11,53 @@ from hashlib import blake2b
 import torch
 from torch import Tensor
 
+_MIXED = 0x9E3779B97F4A7C15
+_LIBRARY = torch.library.Library("lora_widgets", "DEF")
+# An operation of its own, which torch.compile takes as it is: no compiled graph can hold a generator.
+_LIBRARY.define("dropout_mask(Tensor like, Tensor position, Tensor index, float probability) -> Tensor")
+
+
+@torch.library.impl(_LIBRARY, "dropout_mask", "CompositeExplicitAutograd")
+def _mask(like: Tensor, position: Tensor, index: Tensor, probability: float) -> Tensor:
+    generator = torch.Generator(like.device)
+    generator.manual_seed(int(position) ^ int(index))
+    kept = 1 - probability
+    return torch.empty_like(like).bernoulli_(kept, generator=generator).div_(kept)
+
+
+@torch.library.register_fake("lora_widgets::dropout_mask", lib=_LIBRARY)
+def _unfilled_mask(like: Tensor, position: Tensor, index: Tensor, probability: float) -> Tensor:
+    del position, index, probability
+    return torch.empty_like(like)
+
 
 class DropoutClock:
     """Where training is; shared by all modules of an adapter."""
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
-        self._generators: dict[torch.device, torch.Generator] = {}
+        self._position = torch.zeros((), dtype=torch.int64)  # a tensor: compiled graphs take numbers as fixed
         self.set_position(0, 0)
 
     def set_position(self, step: int, micro_step: int) -> None:
         """Say which micro-step comes next; both count from 0."""
         text = f"{self._seed} dropout {step} {micro_step}".encode()
         self._base = int.from_bytes(blake2b(text, digest_size=8).digest())
+        self._position.fill_(self._base % 2**63)
 
-    def mask(self, like: Tensor, *, probability: float, index: int) -> Tensor:
-        """Return a tensor like ``like`` of zeros and, else, 1 / (1 - probability), for module ``index``."""
-        generator = self._generators.get(like.device)
-        if generator is None:
-            generator = self._generators[like.device] = torch.Generator(like.device)
-        generator.manual_seed((self._base ^ (index * 0x9E3779B97F4A7C15)) % 2**63)
-        kept = 1 - probability
-        return torch.empty_like(like).bernoulli_(kept, generator=generator).div_(kept)
+    def mask(self, like: Tensor, *, probability: float, index: Tensor) -> Tensor:
+        """Return zeros and, else, 1 / (1 - probability), in the form of ``like``; see ``mask_index``."""
+        return torch.ops.lora_widgets.dropout_mask(like.detach(), self._position, index, probability)
 
     def number(self, *, index: int) -> int:
         """Return a whole number below 2**64, evenly drawn, for module ``index``; it costs no tensor."""
         text = f"{self._base} {index}".encode()
         return int.from_bytes(blake2b(text, digest_size=8).digest())
+
+
+def mask_index(index: int) -> Tensor:
+    """Return what tells the masks of the module ``index`` apart; a tensor, as compiled graphs want it."""
+    return torch.tensor(index * _MIXED % 2**63)
 
 
 @dataclass(frozen=True)
@@ -55,7 +75,8 @@ class Dropout:
     def __init__(self, clock: DropoutClock, rates: DropoutRates, *, index: int) -> None:
         self._clock, self._rates = clock, rates
         # Three numbers for a module, so that its masks do not resemble each other.
-        self._values, self._ranks, self._module = 3 * index, 3 * index + 1, 3 * index + 2
+        self._values, self._ranks = mask_index(3 * index), mask_index(3 * index + 1)
+        self._module = 3 * index + 2
         self.is_on = rates != DropoutRates()
 
     def skips(self) -> bool:

@@ -11,16 +11,25 @@ from lora_widgets.adapters.targets import Layer, Member
 
 
 class Place:
-    """A module whose ``forward`` can be taken over; it is not changed in any other way."""
+    """A module whose ``forward`` can be taken over by ``answer``; it is not changed in any other way.
 
-    def __init__(self, member: Member) -> None:
+    What stands there is a method of the place, not a closure: to torch.compile all closures differ, so each
+    of equal layers would be compiled anew.
+    """
+
+    def __init__(self, member: Member, answer: "Callable[[Place, Tensor], Tensor]") -> None:
         self.member = member
         self.base_forward: Callable[[Tensor], Tensor] = member.module.forward
+        self._answer = answer
         self._replaced = member.module.__dict__.get("forward")  # another library's wrapper, to be put back
 
-    def take(self, forward: Callable[[Tensor], Tensor]) -> None:
-        """Let ``forward`` answer for the module from now on."""
-        self.member.module.forward = forward  # pyright: ignore[reportAttributeAccessIssue]
+    def take(self) -> None:
+        """Answer for the module from now on."""
+        self.member.module.forward = self.forward  # pyright: ignore[reportAttributeAccessIssue]
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return what stands in for the module's own answer."""
+        return self._answer(self, input)
 
     def give_back(self) -> None:
         """Let the module answer for itself again; calling it twice does no harm."""

@@ -16,6 +16,7 @@ from lora_widgets.config.rules import (
     buckets,
     caching,
     captions,
+    compiling,
     dataset,
     dataset_file,
     families,
@@ -54,6 +55,7 @@ __all__ = [
 RULE_MODULES = (
     caching,
     memory,
+    compiling,
     learning_rate,
     optimizer,
     optimizer_rates,

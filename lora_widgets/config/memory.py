@@ -13,6 +13,9 @@ from lora_widgets.config.tabs import Tab
 SWAPPED_FOR_HALF = 18
 """With as many of `blocks_to_swap`, about half of Flux waits in main memory, and most of SD3 medium."""
 
+TRITON = "triton"
+"""The package by which `torch_compile` compiles for a GPU."""
+
 
 class Memory(Section, tab=Tab.ADVANCED, group="Memory"):
     """Memory against speed. Attention always runs through torch's fused kernels."""
@@ -35,6 +38,11 @@ class Memory(Section, tab=Tab.ADVANCED, group="Memory"):
     """Transformer blocks of the frozen model that wait in main memory and are on the GPU only while they
     compute. More save more memory and make steps slower; 18 keep about half of Flux away, which has 35 to
     swap. One block of Flux counts as one double block, or as two single ones, in turns."""
+
+    torch_compile: Annotated[bool, Ui("Compiled blocks")] = False
+    """Compile the blocks that the denoiser repeats. Steps become 10 to 25 % faster on newer GPUs, but the
+    first ones take minutes, so it pays on runs of an hour or so. Needs triton on a GPU, a C++ compiler on a
+    processor; where it fails, the training goes on without."""
 
     full_fp16: Annotated[bool, Ui("Full fp16"), OnlyWhen("mixed_precision", "fp16")] = False
     """Keep the adapter in half precision too. Saves little and often diverges."""

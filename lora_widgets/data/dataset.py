@@ -86,6 +86,13 @@ class Dataset:
         self._draws = CaptionDraws(seed)
         self._order_of = lru_cache(maxsize=EPOCHS_REMEMBERED)(self._make_order)
 
+    @property
+    def has_one_shape(self) -> bool:
+        """Whether all batches are of one bucket and as many pictures."""
+        group, *others = self._groups
+        pictures, full = len(group.indices), group.batch_size
+        return not others and (group.is_filled or pictures % full == 0 or pictures < full)
+
     def use_latents(self, latents: Latents) -> None:
         """Let all following batches carry these latents instead of pixels."""
         self._latents = latents

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from lora_widgets.errors import TrainingError
 from lora_widgets.events import Event, Finished, Notice, StepDone
 from lora_widgets.families.family import TextEmbedding
 from lora_widgets.training.caching import encode_pixels
+from lora_widgets.training.compiled import with_retry
 from lora_widgets.training.control import Control
 from lora_widgets.training.loss import diffusion_loss, draw_noise, emphasis_of
 from lora_widgets.training.memory_peaks import SAMPLES, TRAINING
@@ -98,7 +100,7 @@ def micro_steps(job: Job, step: int) -> range:
 def _one_step(job: Job, batches: Iterator[Batch], *, since: float) -> Iterator[Event]:
     step = job.step
     set_rates(job.optimizer, rates_at(job.plan.config, step, total=job.plan.steps.total_steps))
-    result = train_step(job, step, batches)
+    result = _update(job, step, batches)
     job.step = step + 1
     job.peaks.take(TRAINING)
     if step == job.first_step + 1:  # the first update makes the optimizer's state
@@ -129,6 +131,13 @@ def _how_long(job: Job, seconds: float) -> Iterator[Event]:
     for estimate in pace.news(job.step, plan.steps, plan.config.sample_every):
         remember_pace(plan.config, plan.facts, plan.steps, seconds_per_step=estimate.seconds_per_step)
         yield estimate
+
+
+def _update(job: Job, step: int, batches: Iterator[Batch]) -> StepResult:
+    """Do one update; where compiling fails, without compiled blocks from then on."""
+    if job.compiled is None:
+        return train_step(job, step, batches)
+    return with_retry(partial(train_step, job, step), batches, give_up=job.stop_compiling)
 
 
 def train_step(job: Job, step: int, batches: Iterator[Batch]) -> StepResult:

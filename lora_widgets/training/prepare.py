@@ -18,6 +18,7 @@ from lora_widgets.events import Event, Notice, PhaseProgress, Started
 from lora_widgets.families.autoencoder import Autoencoder
 from lora_widgets.lora_files.lora_file import kohya_tensors
 from lora_widgets.training.caching import all_text, cache_latents, cache_text, text_of_t5
+from lora_widgets.training.compiled import BEGINS, CompiledBlocks, not_compiled
 from lora_widgets.training.control import Control
 from lora_widgets.training.known_parts import KnownParts, PartOnDemand, loading_denoiser
 from lora_widgets.training.memory_peaks import CAPTIONS, PICTURES, PeakMeter
@@ -40,6 +41,7 @@ class Job:
 
     ``notices`` are what a step has to say beside its numbers; the loop passes them on. ``peaks`` measures
     what each phase takes of the memory, ``pace`` how long steps take; ``first_step`` is where this run began.
+    ``compiled`` is None without `torch_compile`, and after it failed.
     """
 
     plan: Plan
@@ -58,11 +60,22 @@ class Job:
     weights: tuple[str, ...] = ()
     states: tuple[str, ...] = ()
     notices: list[Event] = field(default_factory=list[Event])
+    compiled: CompiledBlocks | None = None
     began: float = field(default_factory=time.monotonic)
 
     def close(self) -> None:
         """Give the base model back as it was."""
+        if self.compiled:
+            self.compiled.detach()
         self.adapter.detach()
+
+    def stop_compiling(self, error: Exception) -> None:
+        """Go on without compiled blocks, of which ``error`` came in the middle of an update."""
+        assert self.compiled  # what else should have failed
+        self.compiled.detach()
+        self.compiled = None
+        self.optimizer.zero_grad(set_to_none=True)
+        self.notices.append(not_compiled(error))
 
     def epoch_of(self, step: int) -> int:
         """Return the epoch (from 1) that the update ``step`` (from 0) belongs to."""
@@ -114,19 +127,7 @@ def prepare(plan: Plan, control: Control) -> Generator[Event, None, Job]:
         tensors, source = plan.start_values
         yield from (Notice("warning", note) for note in adapter.load_tensors(tensors, source=source))
     optimizer = build_optimizer(config, adapter.named_parameters_of())
-    studio = Studio(
-        family=family,
-        adapter=adapter,
-        precision=precision,
-        embed=text.one,
-        prompts=plan.prompts,
-        sampler=config.sample_sampler,
-        seed=config.seed,
-        folder=plan.folder.samples,
-        stem=plan.folder.stem,
-        control=control,
-        with_vae=partial(_vae_in_memory, family.vae, precision) if config.latents_are_cached else nullcontext,
-    )
+    studio = _studio(plan, adapter, text, precision, control)
     facts = RunFacts(
         config=config,
         scan=plan.found.scan,
@@ -140,8 +141,32 @@ def prepare(plan: Plan, control: Control) -> Generator[Event, None, Job]:
     scaler = precision.new_scaler()
     job = Job(plan, precision, dataset, text, adapter, optimizer, scaler, studio, facts, peaks, notices=told)
     _go_on(job)
+    if config.torch_compile:
+        yield BEGINS
+        job.compiled = CompiledBlocks(family.roots()["unet"].module, dynamic=not dataset.has_one_shape)
     save_config(config, plan.folder.config)
     return job
+
+
+def _studio(
+    plan: Plan, adapter: Adapter, text: LiveText | CachedText, precision: Precision, control: Control
+) -> Studio:
+    """Return what draws the samples of the run."""
+    config = plan.config
+    cached = config.latents_are_cached
+    return Studio(
+        family=plan.family,
+        adapter=adapter,
+        precision=precision,
+        embed=text.one,
+        prompts=plan.prompts,
+        sampler=config.sample_sampler,
+        seed=config.seed,
+        folder=plan.folder.samples,
+        stem=plan.folder.stem,
+        control=control,
+        with_vae=partial(_vae_in_memory, plan.family.vae, precision) if cached else nullcontext,
+    )
 
 
 def _sizes_of_file(plan: Plan) -> dict[str, torch.Tensor] | None:

@@ -17,6 +17,7 @@ from lora_widgets.catalog.samplers import SAMPLERS
 from lora_widgets.config.fields import FieldSpec, fields
 from lora_widgets.config.findings import Facts, Finding, Severity
 from lora_widgets.config.free_memory import free_disk_bytes, free_gpu_bytes, free_memory_bytes
+from lora_widgets.config.memory import TRITON
 from lora_widgets.config.setup import DEMO
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.config.weight_facts import weight_facts
@@ -147,12 +148,13 @@ def missing_paths(values: Mapping[str, object]) -> tuple[str, ...]:
 
 
 def missing_packages() -> tuple[str, ...]:
-    """Name the packages of optimizers and samplers that cannot be imported; none of them is imported.
+    """Name the packages of optimizers, samplers and compiling that cannot be imported; none is imported.
 
     PyTorch is not among them: without it nothing trains, and no other choice would help.
     """
     modules = {row.package: row.import_path.partition(".")[0] for row in OPTIMIZERS.values()}
     modules |= {row.package: row.package for row in SAMPLERS.values() if row.package}
+    modules[TRITON] = TRITON
     return tuple(name for name, module in modules.items() if module != "torch" and not _is_there(module))
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from lora_widgets.adapters.adapted import AdaptedTarget
-from lora_widgets.adapters.dropout import Dropout, DropoutClock, DropoutRates
+from lora_widgets.adapters.dropout import Dropout, DropoutClock, DropoutRates, mask_index
 from lora_widgets.adapters.lora import LowRank
 from lora_widgets.adapters.part import Options, Part
 from lora_widgets.adapters.targets import Member, Target, single
@@ -125,13 +125,15 @@ def test_dropout_is_a_function_of_the_position():
 def test_dropout_differs_between_modules_and_seeds():
     like = torch.zeros(200)
     masks = [
-        DropoutClock(seed).mask(like, probability=0.5, index=index) for seed in (1, 2) for index in (0, 1)
+        DropoutClock(seed).mask(like, probability=0.5, index=mask_index(index))
+        for seed in (1, 2)
+        for index in (0, 1)
     ]
     assert len({tuple(mask.tolist()) for mask in masks}) == 4
 
 
 def test_dropout_keeps_the_mean_and_drops_the_share():
-    mask = DropoutClock(1).mask(torch.zeros(100_000), probability=0.3, index=0)
+    mask = DropoutClock(1).mask(torch.zeros(100_000), probability=0.3, index=mask_index(0))
     assert mask.mean().item() == pytest.approx(1, abs=0.02)
     assert (mask == 0).float().mean().item() == pytest.approx(0.3, abs=0.01)
 
