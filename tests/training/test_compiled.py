@@ -80,7 +80,7 @@ class Model:
         text = TextEmbedding(
             torch.randn(2, 6, width, generator=draws), torch.randn(2, pooled, generator=draws)
         )
-        noisy = torch.randn(2, self.family.latent_channels, side, side, generator=draws)
+        noisy = torch.randn(2, self.family.vae.latent_channels, side, side, generator=draws)
         return self.family.predict(noisy, torch.tensor([500, 100]), text, torch.full((2, 6), 64))
 
     def learn(self, side=16, step=0):

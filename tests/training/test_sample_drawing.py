@@ -8,7 +8,7 @@ from PIL import Image
 from runs import assert_same_weights, run
 
 from lora_widgets.events import Finished, Notice, PhaseProgress, SampleReady
-from lora_widgets.families.sd15 import SD15
+from lora_widgets.families.autoencoder import Autoencoder
 from lora_widgets.training.control import Control
 from lora_widgets.training.start import iter_training
 
@@ -63,7 +63,7 @@ FAILURES = [
 def test_a_picture_that_cannot_be_drawn_is_named_and_costs_only_itself(make_config, monkeypatch):
     plain = make_config(**DEMANDING, output_name="plain")
     run(plain)
-    decode, drawn = SD15.decode, []
+    decode, drawn = Autoencoder.decode, []
 
     def failing(self, latents):
         drawn.append(latents)
@@ -71,7 +71,7 @@ def test_a_picture_that_cannot_be_drawn_is_named_and_costs_only_itself(make_conf
             raise FAILURES[len(drawn) // 2 - 1][0]
         return decode(self, latents)
 
-    monkeypatch.setattr(SD15, "decode", failing)
+    monkeypatch.setattr(Autoencoder, "decode", failing)
     config = make_config(**DEMANDING, **DRAWING, output_name="drawn")
     events = run(config)
     assert notices(events) == [WHERE + sentence for _, sentence in FAILURES]
