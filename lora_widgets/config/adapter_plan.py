@@ -6,7 +6,7 @@ files name, whose parts are only counted.
 
 import re
 from collections.abc import Set
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any, Protocol
 
@@ -108,12 +108,22 @@ def planned(layer: Layer, config: Any, preset: LayerPreset, options: Options) ->
 def options_for(config: Any) -> Options:
     """Return the finer settings that the type reads, and what it fixes by itself."""
     row = LORA_TYPES[config.lora_type]
-    chosen: dict[str, Any] = {
-        field.name: getattr(config, field.name) if field.name in row.reads else field.default
-        for field in fields(Options)
+    given: dict[str, Any] = {
+        "factor": config.factor,
+        "use_tucker": config.use_tucker,
+        "use_scalar": config.use_scalar,
+        "rs_lora": config.rs_lora,
+        "dora_wd": config.dora_wd,
+        "wd_on_output": config.wd_on_output,
+        "decompose_both": config.decompose_both,
+        "full_matrix": config.full_matrix,
+        "unbalanced_factorization": config.unbalanced_factorization,
+        "block_size": config.block_size,
+        "constraint": config.constraint,
+        "rescaled": config.rescaled,
     }
-    chosen.update(row.arguments)
-    return Options(**chosen)
+    read = {name: value for name, value in given.items() if name in row.reads}
+    return Options(**{**read, **row.arguments})
 
 
 def _size(layer: Layer, config: Any) -> tuple[int, float]:

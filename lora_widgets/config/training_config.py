@@ -157,7 +157,7 @@ def canonical(values: Mapping[str, object]) -> dict[str, object]:
     for alias, names in ALIASES.items():
         if alias in result:
             value = result.pop(alias)
-            if alias == "fp8_base":
+            if alias == "fp8_base" and isinstance(value, str | bool):
                 value = _BASE_WEIGHTS_OF_SWITCH.get(str(value).lower(), value)
             for name in names:
                 result.setdefault(name, value)

@@ -1,7 +1,7 @@
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from lora_widgets.catalog.optimizers import OPTIMIZERS
@@ -84,6 +84,7 @@ def test_any_values_give_a_draft_with_findings(values, known):
         assert all(finding.message and finding.settings is not None for finding in draft.findings)
 
 
+@example("fp8_base", 10**5000)
 @given(
     st.sampled_from(NAMES),
     st.integers(10**300, 10**320) | st.sampled_from([10**5000, -(10**5000), "9" * 5000]),

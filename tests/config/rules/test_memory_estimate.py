@@ -156,7 +156,7 @@ def test_on_a_processor_no_block_is_away():
 
 
 def test_t5_leaves_where_its_captions_are_cached_and_clip_trains():
-    flux = replace(SD15_SIZE, text_encoder=PartSize(numbers=1000, adapted=10, adapted_sides=2, t5=900))
+    flux = replace(SD15_SIZE, text_encoder=PartSize(numbers=1000, t5=900))
     config = config_of(model_type="Flux", text_encoder_lr=1e-4, cache_text_encoder_outputs=True)
 
     def share(config):
