@@ -40,9 +40,9 @@ class Memory(Section, tab=Tab.ADVANCED, group="Memory"):
     swap. One block of Flux counts as one double block, or as two single ones, in turns."""
 
     torch_compile: Annotated[bool, Ui("Compiled blocks")] = False
-    """Compile the blocks that the denoiser repeats. Steps become 10 to 25 % faster on newer GPUs, but the
-    first ones take minutes, so it pays on runs of an hour or so. Needs triton on a GPU, a C++ compiler on a
-    processor; where it fails, the training goes on without."""
+    """Compile the blocks that the denoiser repeats. Steps can become faster on newer GPUs, but the first ones
+    take minutes, so it pays on runs of an hour or so. Needs triton on a GPU, a C++ compiler on a processor;
+    where it fails, the training goes on without."""
 
     full_fp16: Annotated[bool, Ui("Full fp16"), OnlyWhen("mixed_precision", "fp16")] = False
     """Keep the adapter in half precision too. Saves little and often diverges."""
