@@ -122,8 +122,9 @@ def options_for(config: Any) -> Options:
         "constraint": config.constraint,
         "rescaled": config.rescaled,
     }
-    read = {name: value for name, value in given.items() if name in row.reads}
-    return Options(**{**read, **row.arguments})
+    chosen = {name: value for name, value in given.items() if name in row.reads}
+    chosen.update(row.arguments)
+    return Options(**chosen)
 
 
 def _size(layer: Layer, config: Any) -> tuple[int, float]:
