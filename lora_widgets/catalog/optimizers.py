@@ -173,7 +173,7 @@ _ROWS = (
         name="DAdaptation",
         import_path="dadaptation.experimental.DAdaptAdamPreprint",
         package="dadaptation",
-        advice=_ONE_RATE,
+        advice=_ONE_RATE + " Lower both to 0.1 if pictures fall apart.",
         arguments={**_ADAM_ARGUMENTS, **_DADAPT, "decouple": FLAG},
         # Decay as in AdamW: inside the gradient it would blur the distance that is being estimated.
         defaults={**_ADAM, "decouple": True},

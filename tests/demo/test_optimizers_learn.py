@@ -17,6 +17,7 @@ ONE = {"unet_lr": 1.0, "text_encoder_lr": 1.0}
 LEARN = {
     "Prodigy": ONE,
     "ProdigyPlusScheduleFree": ONE | {"max_grad_norm": 0.0},
+    "DAdaptation": {"unet_lr": 0.1, "text_encoder_lr": 0.1},  # as DAdaptAdam
     "DAdaptAdam": {"unet_lr": 0.1, "text_encoder_lr": 0.1},  # at 1.0 it overshoots
     "DAdaptLion": ONE,
     "DAdaptAdan": {"unet_lr": 0.3, "text_encoder_lr": 0.3},
