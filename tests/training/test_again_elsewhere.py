@@ -1,6 +1,7 @@
 """Adapters of every type in another process, after a stop, and as the start of another run."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -26,9 +27,10 @@ DEMANDING = {
     "t5xxl_max_token_length": 16,
 }
 WIDE = {"BOFT": {"network_dim": 18}}  # below, it cannot divide every layer into blocks
+TRIED_ON_ALL = LORA_TYPES if os.environ.get("LORA_WIDGETS_EVERY_CELL") else ("LoKR", "DoRA")
 CASES = [
     *(("SD1.5", name) for name in LORA_TYPES),
-    *((family, name) for family in ("SDXL", "Flux", "SD3") for name in ("LoKR", "DoRA")),
+    *((family, name) for family in ("SDXL", "Flux", "SD3") for name in TRIED_ON_ALL),
 ]
 
 
