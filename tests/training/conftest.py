@@ -3,6 +3,8 @@
 import pytest
 
 from lora_widgets.config.training_config import TrainingConfig
+from lora_widgets.families.family import open_family
+from lora_widgets.training import plan
 
 FAMILIES = {
     "SD1.5": ("SD1.5", "tiny_sd15"),
@@ -58,3 +60,16 @@ def config_of(make_config, request):
         return make_config(**(own | changes))
 
     return make
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """Return the base models that runs open from now on, in order."""
+    found = []
+
+    def remembering(config):
+        found.append(open_family(config))
+        return found[-1]
+
+    monkeypatch.setattr(plan, "open_family", remembering)
+    return found

@@ -13,9 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from lora_widgets.events import MemoryPeak, Notice, PhaseProgress, SampleReady, StepDone
 from lora_widgets.families.autoencoder import Autoencoder
-from lora_widgets.families.family import open_family
 from lora_widgets.families.text_encoder import TextEncoder
-from lora_widgets.training import plan
 from lora_widgets.training.control import Control
 from lora_widgets.training.known_parts import LOADING, KnownParts
 from lora_widgets.training.start import iter_training
@@ -47,19 +45,6 @@ def loads(monkeypatch):
     counting(Autoencoder)
     counting(TextEncoder)
     return counted
-
-
-@pytest.fixture
-def opened(monkeypatch):
-    """The base models that are opened, in order."""
-    found = []
-
-    def remembering(config):
-        found.append(open_family(config))
-        return found[-1]
-
-    monkeypatch.setattr(plan, "open_family", remembering)
-    return found
 
 
 @pytest.fixture

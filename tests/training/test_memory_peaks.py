@@ -5,8 +5,7 @@ import torch
 
 from lora_widgets.config.memory_estimate import MemoryEstimate, PhaseMemory
 from lora_widgets.events import Finished, MemoryPeak, SampleReady, Started, StepDone
-from lora_widgets.families.family import open_family
-from lora_widgets.training import memory_peaks, plan
+from lora_widgets.training import memory_peaks
 from lora_widgets.training.memory_peaks import PeakMeter
 from lora_widgets.training.start import iter_training
 
@@ -49,19 +48,6 @@ def test_where_the_system_tells_nothing_nothing_is_said(monkeypatch, tmp_path):
     told = []
     worked("Training", PeakMeter(CPU, ESTIMATE, told), MUCH)
     assert told == []
-
-
-@pytest.fixture
-def opened(monkeypatch):
-    """Return the families that runs open from now on."""
-    found = []
-
-    def remembering(config):
-        found.append(open_family(config))
-        return found[-1]
-
-    monkeypatch.setattr(plan, "open_family", remembering)
-    return found
 
 
 def test_a_run_has_in_memory_what_it_needs(make_config, opened):
