@@ -30,9 +30,10 @@ _NORMS_OF_CUDA = {"convolutions": 10 / 6, "transformer": 66 / 56}
 _GRADIENTS_OF_A_UNIT = 0.5
 # Swapped blocks that are on the GPU: the one that computes, the next, and what is left of the one before.
 _FETCHED_AT_ONCE = 3
-# Tensors that a convolution of the VAE has alive at once, without gradients: what its block began with, its
-# own input and output, and both once more in the order of numbers in which a processor computes.
-_TENSORS_OF_VAE = 5
+# Tensors of full size that a block of the VAE has alive at once: its input and what lies between its
+# convolutions. All else exists in strips, which a GPU computes in larger ones.
+_TENSORS_OF_VAE = 2
+_STRIPS_ON_GPU = 0.05e9
 # On a processor the libraries that a run touches first count as its memory too.
 _PROGRAM = 0.06e9
 _DRAWN_AT_ONCE = 2
@@ -115,7 +116,7 @@ class MemoryQuestion:
 
     def _pictures(self) -> PhaseMemory:
         pixels = max(width * height for width, height in self._sizes) * self.config.vae_batch_size
-        working = pixels * self.model.vae_channels[0] * _TENSORS_OF_VAE * self._vae_number
+        working = self._strips + pixels * self.model.vae_channels[0] * _TENSORS_OF_VAE * self._vae_number
         shares = (("VAE", self._vae), ("pictures", working), ("text encoder", self._text_that_stays))
         return PhaseMemory("Encoding pictures", (*shares, ("cached latents", self._latents)))
 
@@ -135,9 +136,9 @@ class MemoryQuestion:
 
     def _samples(self) -> PhaseMemory:
         width, height = self.config.resolution_size
-        # A picture is enlarged to full size with the channels of half size, by a convolution without a block.
-        channels = self.model.vae_channels[1]
-        decoding = self._vae + width * height * channels * (_TENSORS_OF_VAE - 1) * self._vae_number
+        # A picture is enlarged to full size with the channels of half size; the next block halves them.
+        working = width * height * self.model.vae_channels[1] * _TENSORS_OF_VAE * self._vae_number
+        decoding = self._vae + self._strips + working
         units = self.model.activations.units if self.model.activations else ()
         widest = max((unit.inside for unit in units), default=0.0)
         denoising = widest / 2 * self._number * self._positions((width, height)) * _DRAWN_AT_ONCE
@@ -211,6 +212,10 @@ class MemoryQuestion:
     @property
     def _vae_number(self) -> int:
         return FULL if self.config.no_half_vae else self._number
+
+    @property
+    def _strips(self) -> float:
+        return _STRIPS_ON_GPU if self.on_gpu else 0.0  # else they are part of the program's
 
     @property
     def _vae(self) -> float:

@@ -9,6 +9,7 @@ from torch import Tensor
 from lora_widgets.families.fingerprint import fingerprint, origin
 from lora_widgets.families.in_memory import free_memory, loaded
 from lora_widgets.families.parts import PartPlace
+from lora_widgets.families.strips import compute_in_strips
 
 if TYPE_CHECKING:
     from diffusers.models.autoencoders.autoencoder_kl import AutoencoderKL
@@ -39,6 +40,7 @@ class Autoencoder:
         """
         model = self._place.load(device=device, dtype=self._kept_in(dtype))
         model.use_tiling = self._in_tiles  # what is larger than it was made for goes tile by tile
+        compute_in_strips(model)
         self.model = model
 
     def unload(self) -> None:

@@ -1,9 +1,10 @@
 """Peak memory of each phase of a run on a model of real size: ``python tests/bench/bench_memory.py``.
 
 Random weights in the shapes of Stable Diffusion 1.5 (UNet 860, text encoder 123, VAE 84 million parameters)
-are written into a temporary folder; the run happens in a process of its own. Beside each peak stand the
-weights that are resident in that phase and the estimate. Options: ``--precision`` (no, bf16), ``--pixels``,
-``--checkpointing``, ``--folder`` (keep the model there), ``--set NAME=VALUE`` (further settings).
+are written into a temporary folder; the run happens in a process of its own. Beside each peak stand how much
+of it is code of libraries that Linux read from their files meanwhile, the weights that are resident in that
+phase, and the estimate. Options: ``--precision`` (no, bf16), ``--pixels``, ``--checkpointing``, ``--folder``
+(keep the model there), ``--set NAME=VALUE`` (further settings).
 """
 
 import argparse
@@ -13,6 +14,7 @@ import sys
 import tempfile
 from importlib import import_module
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -26,6 +28,8 @@ from lora_widgets.data.base_model import base_model_facts
 from lora_widgets.data.facts import facts_for
 from lora_widgets.demo.paths import model_folder
 from lora_widgets.events import MemoryPeak, StepDone
+from lora_widgets.training import prepare
+from lora_widgets.training.memory_peaks import PeakMeter
 from lora_widgets.training.start import iter_training
 
 SETTINGS = {
@@ -111,6 +115,32 @@ def config_of(work: Path, options: argparse.Namespace) -> TrainingConfig:
     return TrainingConfig(**SETTINGS, **places, **values).with_changes(**further)
 
 
+def code_bytes() -> int:
+    """Return the bytes of libraries' code that are in memory; Linux reads it when it is first used."""
+    total, is_code = 0, False
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if line.startswith("Rss:"):
+            total += 1024 * int(line.split()[1]) * is_code
+        elif "-" in line.split()[0]:
+            is_code = ".so" in line
+    return total
+
+
+class MeterOfCode(PeakMeter):
+    """Notes, too, how much code each phase found that was not in memory when the measuring began."""
+
+    at_first = 0
+    until: ClassVar[dict[str, int]] = {}
+
+    def __init__(self, *args: Any) -> None:
+        MeterOfCode.at_first = code_bytes()
+        super().__init__(*args)
+
+    def take(self, phase: str) -> None:
+        super().take(phase)
+        self.until[phase] = code_bytes() - self.at_first
+
+
 def run(work: Path, options: argparse.Namespace) -> None:
     """Train, and print what each phase took."""
     for module in IMPORTED:
@@ -128,7 +158,7 @@ def run(work: Path, options: argparse.Namespace) -> None:
     }
     print(f"{options.precision}, {options.pixels} px, batch {config.train_batch_size}, ", end="")
     print(f"checkpointing {config.gradient_checkpointing}, {steps_of(config, found)}")
-    seconds = []
+    seconds, prepare.PeakMeter = [], MeterOfCode
     for event in iter_training(config):
         if isinstance(event, StepDone):
             seconds.append(event.seconds)
@@ -140,9 +170,11 @@ def run(work: Path, options: argparse.Namespace) -> None:
                 if expected
                 else ""
             )
+            code = MeterOfCode.until[event.phase]
             print(
-                f"{event.phase:22} peak {event.peak_bytes / 1e6:6.0f} MB, weights {weights / 1e6:6.0f}, "
-                f"ratio {event.peak_bytes / weights:.2f}{beside}",
+                f"{event.phase:22} peak {event.peak_bytes / 1e6:6.0f} MB, {code / 1e6:3.0f} of it code, "
+                f"weights {weights / 1e6:6.0f}, ratio {event.peak_bytes / weights:.2f}, "
+                f"without the code {(event.peak_bytes - code) / weights:.2f}{beside}",
                 flush=True,
             )
     print("seconds of the steps:", ", ".join(f"{s:.1f}" for s in seconds))
