@@ -53,6 +53,7 @@ def run_loop(job: Job, control: Control) -> Iterator[Event]:
         try:
             if job.step == 0 and config.sample_at_first:
                 yield from _samples(job, step=0, epoch=1, untouched=True)
+                job.peaks.only_partly(SAMPLES)  # the optimizer has no state yet
             job.peaks.restart()
             last = time.perf_counter()
             while job.step < total and not control.checkpoint():

@@ -44,6 +44,7 @@ class PeakMeter:
         Work that found nothing to do says nothing about what a phase takes.
         """
         self.restart()
+        self._partly.discard(phase)
         result = yield from work
         if counts():
             self.take(phase)
@@ -58,7 +59,7 @@ class PeakMeter:
         return {phase: peak for phase, peak in self._peaks.items() if phase not in self._partly}
 
     def only_partly(self, phase: str) -> None:
-        """Take note that a part of a phase's work was done before, so that its peak says less of it."""
+        """Take note that not all was there that the phase needs otherwise, until it is measured again."""
         self._partly.add(phase)
 
     def restart(self) -> None:

@@ -56,6 +56,8 @@ def test_only_the_own_and_whole_work_of_a_phase_stands_for_it():
         worked(phase, meter, MUCH)
     meter.only_partly("Encoding pictures")
     assert set(meter.peaks) == {"Training"}
+    worked("Encoding pictures", meter, 1)
+    assert set(meter.peaks) == {"Training", "Encoding pictures"}
 
 
 def test_where_peaks_cannot_be_told_apart_none_stands_for_a_phase(monkeypatch, tmp_path):
