@@ -85,8 +85,8 @@ class Job:
 
     def take_batch(self, batch: Batch) -> None:
         """Take note of a batch that was trained on."""
-        height, width = (int(side) for side in batch.sizes[0, -2:])
-        shown = len(batch.images), (width, height)
+        height, width = batch.sizes[0, -2:].tolist()
+        shown = len(batch.images), (int(width), int(height))
         self.largest_batch = max(self.largest_batch, shown, key=_pixels_of)
 
     def started(self) -> Started:
