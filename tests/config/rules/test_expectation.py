@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from situations import BASE, SD15_SIZE
 
 from lora_widgets.config.expectation import (
+    LEAST_FACTOR,
     MOST_FACTOR,
     SAME_IN_EVERY_RUN,
     Took,
@@ -174,11 +175,11 @@ def test_a_formula_that_is_off_by_a_factor_is_so_for_larger_batches():
     assert training_of(facts, train_batch_size=8).bytes == pytest.approx(expected)
 
 
-def test_a_difference_beyond_reason_is_not_multiplied():
-    facts = measured(1.0, constant=20e9)
-    formula = training_of(FACTS, by=estimate_for, train_batch_size=8)
-    most = formula.bytes + (MOST_FACTOR - 1) * formula.growing + 20e9
-    assert training_of(facts, train_batch_size=8).bytes < most
+@pytest.mark.parametrize(("peak", "factor"), [(20e9, MOST_FACTOR), (FORMULA.weights + 1e6, LEAST_FACTOR)])
+def test_a_difference_beyond_reason_is_not_multiplied(peak, factor):
+    facts = after(run_of(peaks={TRAINING: peak}))
+    growth = training_of(FACTS, by=estimate_for, train_batch_size=8).bytes - FORMULA.bytes
+    assert training_of(facts, train_batch_size=8).bytes == pytest.approx(peak + factor * growth)
 
 
 def test_a_peak_stands_beside_the_batch_that_made_it():
