@@ -77,7 +77,7 @@ def _add_train(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 
 def _add_check(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
-    text = "say what is wrong with a configuration, and how many steps it makes, without training"
+    text = "say what is wrong with a configuration, and what a run of it takes, without training"
     check = commands.add_parser("check", help=text, description=_sentence(text))
     _add_config_arguments(check)
     check.add_argument(

@@ -18,6 +18,7 @@ import random
 
 import pytest
 from hypothesis import HealthCheck, settings
+from own_cache import MEASURED
 from PIL import Image, ImageDraw
 
 settings.register_profile(
@@ -41,6 +42,12 @@ def _imports_are_no_garbage():
     """
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_was_measured_before():
+    """Let no test know what the runs of another took."""
+    MEASURED.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="session")

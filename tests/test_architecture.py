@@ -28,7 +28,7 @@ MAY_IMPORT = {  # demo.paths: where the folders are that the value "demo" stands
     # preview: the pure part of the dry run, which is also written as a page
     "widgets": {
         *("catalog", "config", "preview"),
-        *("data.base_model", "data.facts", "data.prompt_file", "data.scan"),
+        *("data.base_model", "data.facts", "data.measured_runs", "data.prompt_file", "data.scan"),
     },
     "events": set(),
     "errors": set(),
@@ -52,6 +52,7 @@ LIGHT = [
     "lora_widgets.data.buckets",
     "lora_widgets.data.captions",
     "lora_widgets.data.facts",
+    "lora_widgets.data.measured_runs",
     "lora_widgets.data.prompt_file",
     "lora_widgets.data.showing",
 ]

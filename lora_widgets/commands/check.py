@@ -1,51 +1,48 @@
-"""``lora-widgets check CONFIG``: what is wrong with a configuration, and how many steps it makes.
+"""``lora-widgets check CONFIG``: what is wrong with a configuration, how long it trains, and what it takes.
 
 With ``--dataset [REPORT.html]`` it also writes a page that shows what the model will see.
 """
 
 import argparse
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TextIO
 
 from lora_widgets.commands.dataset_report import write_dataset_report
 from lora_widgets.commands.reading import read_values
-from lora_widgets.config.findings import Facts, Finding, Severity, check
+from lora_widgets.config.expectation import expected_memory, expected_seconds
+from lora_widgets.config.findings import Draft, Facts, Finding, Severity, check
 from lora_widgets.config.free_memory import free_disk_bytes, free_gpu_bytes, free_memory_bytes
-from lora_widgets.config.memory_estimate import MemoryEstimate, estimate_for
+from lora_widgets.config.memory_estimate import MemoryEstimate, PhaseMemory
 from lora_widgets.config.steps import StepPlan
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.config.weight_facts import weight_facts
 from lora_widgets.data.base_model import base_model_facts, largest_side
 from lora_widgets.data.facts import facts_for
+from lora_widgets.data.measured_runs import measured_runs
 from lora_widgets.data.prompt_file import look_up_prompts
 from lora_widgets.errors import DatasetError
-from lora_widgets.preview.numbers import gigabytes
+from lora_widgets.preview.numbers import about, gigabytes
 
 INDENT = " " * 10
 WIDTH = 100
 
 
 def run(options: argparse.Namespace, out: TextIO) -> int:
-    """Print findings, worst first, and the step arithmetic; return 1 if anything is an error."""
+    """Print findings, worst first, and what the run will take; return 1 if anything is an error."""
     draft = check(read_values(options.config, options.changes))
-    unusable: list[Finding] = []
-    memory: MemoryEstimate | None = None
+    facts, unusable = Facts(), list[Finding]()
     if draft.config is not None:
-        config = draft.config
-        facts, unusable = _facts(config)
-        draft = check(config, facts)
-        memory = estimate_for(config, facts, draft.steps)
+        facts, unusable = _facts(draft.config)
+        draft = check(draft.config, facts)
     findings = [*unusable, *draft.findings]
     for severity in Severity:
         for finding in findings:
             if finding.severity is severity:
                 print(finding_text(finding), file=out)
-    if draft.steps is not None:
-        print(steps_text(draft.steps), file=out)
-    if memory is not None:
-        print(memory_text(memory), file=out)
+    for line in _what_it_takes(draft, facts):
+        print(line, file=out)
     if options.dataset is not None:
         write_dataset_report(draft, options.dataset, out)
     print(verdict(findings), file=out)
@@ -76,8 +73,19 @@ def steps_text(steps: StepPlan) -> str:
 
 def memory_text(estimate: MemoryEstimate) -> str:
     """Write what each phase takes at most, and what will be on the disk."""
-    phases = ", ".join(f"{phase.name.lower()} {gigabytes(phase.bytes)}" for phase in estimate.phases)
-    return f"Memory, estimated: {phases}; files on disk {gigabytes(estimate.disk)}"
+    known = _phases_text([phase for phase in estimate.phases if phase.is_measured])
+    guessed = _phases_text([phase for phase in estimate.phases if not phase.is_measured])
+    parts = (
+        f"as measured on an earlier run of this kind: {known}" if known else "",
+        f"estimated: {guessed}" if guessed else "",
+        f"files on disk {gigabytes(estimate.disk)}",
+    )
+    return "Memory, " + "; ".join(part for part in parts if part)
+
+
+def time_text(seconds: float) -> str:
+    """Write how long the steps take."""
+    return f"Time: about {about(seconds)} without samples, as the last run of this kind went"
 
 
 def verdict(findings: Sequence[Finding]) -> str:
@@ -85,6 +93,25 @@ def verdict(findings: Sequence[Finding]) -> str:
     counts = [(sum(f.severity is severity for f in findings), severity.name.lower()) for severity in Severity]
     said = [f"{count} {word}{'' if count == 1 else 's'}" for count, word in counts if count]
     return ", ".join(said) or "Nothing to report: ready to train."
+
+
+def _what_it_takes(draft: Draft, facts: Facts) -> Iterator[str]:
+    """Yield what is known of steps, time and memory."""
+    config, steps = draft.config, draft.steps
+    if config is None:
+        return
+    if steps is not None:
+        yield steps_text(steps)
+        seconds = expected_seconds(config, facts, steps)
+        if seconds is not None:
+            yield time_text(seconds)
+    memory = expected_memory(config, facts, steps)
+    if memory is not None:
+        yield memory_text(memory)
+
+
+def _phases_text(phases: Sequence[PhaseMemory]) -> str:
+    return ", ".join(f"{phase.name.lower()} {gigabytes(phase.bytes)}" for phase in phases)
 
 
 def _facts(config: TrainingConfig) -> tuple[Facts, list[Finding]]:
@@ -97,6 +124,7 @@ def _facts(config: TrainingConfig) -> tuple[Facts, list[Finding]]:
         free_disk_bytes=free_disk_bytes(config.output_dir),
         base_model=base_model_facts(dict(config)),
         largest_side=largest_side(dict(config)),
+        measured=measured_runs(config.cache_dir),
     )
     try:
         return replace(machine, dataset=facts_for(config).facts), [*damaged]

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import Annotated
+
+from pydantic import Field
 
 from lora_widgets.config.activations import Activations
 from lora_widgets.config.prompts import PromptFile
@@ -105,6 +108,33 @@ class BaseModelFacts:
     layers: tuple[LayerFacts, ...] = field(default=(), repr=False)
 
 
+Bytes = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+RunKind = Mapping[str, str | int | bool]
+"""What decides how far an estimate is off, by name; runs with equal ones tell of each other."""
+
+
+@dataclass(frozen=True)
+class MeasuredPhase:
+    """What a phase of a run took at most, in bytes, beside what the formula says of that same work.
+
+    ``growing`` is the part of ``estimated`` that depends on batch, pictures and ranks.
+    """
+
+    name: str
+    peak: Bytes
+    estimated: Bytes
+    growing: Bytes
+
+
+@dataclass(frozen=True)
+class MeasuredRun:
+    """What a run took: seconds for each pixel of a batch (None: not measured), and memory by phase."""
+
+    kind: RunKind
+    seconds_per_pixel: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
+    phases: tuple[MeasuredPhase, ...]
+
+
 @dataclass(frozen=True)
 class Facts:
     """What is known beyond the settings; None or empty means unknown.
@@ -116,7 +146,7 @@ class Facts:
     size of the base model, where its files are on this machine, ``largest_side`` the longest side of a
     picture, in pixels, that its table of positions reaches, None too where there is no such table. ``files``
     names the kind (`FILE_KINDS`) of the weight file that a setting holds. ``prompt_file`` is None too where
-    `sample_prompts` names no file.
+    `sample_prompts` names no file. ``measured`` are earlier runs on this machine, one of each kind.
     """
 
     dataset: DatasetFacts | None = None
@@ -132,3 +162,4 @@ class Facts:
     largest_side: int | None = None
     files: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     prompt_file: PromptFile | None = None
+    measured: tuple[MeasuredRun, ...] = ()

@@ -74,7 +74,7 @@ def save_config(config: TrainingConfig, path: str | Path) -> None:
     path = Path(path)
     text = _as_toml(config) if _suffix(path) == ".toml" else _as_json(config)
     try:
-        _write_whole(path, text)
+        write_whole(path, text)
     except OSError as error:
         raise ConfigError(
             f"The configuration file {path} cannot be written: {error.strerror or error}. Choose another "
@@ -168,8 +168,12 @@ def _as_toml(config: TrainingConfig) -> str:
     return tomlkit.dumps(document)  # pyright: ignore[reportUnknownMemberType] - tomlkit annotates a bare Mapping
 
 
-def _write_whole(path: Path, text: str) -> None:
-    """Write to a temporary file beside ``path`` and rename it, so that no reader sees half a file."""
+def write_whole(path: Path, text: str) -> None:
+    """Write to a temporary file beside ``path`` and rename it, so that no reader sees half a file.
+
+    Raises:
+        OSError: it cannot be written; what was there before is still there.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
     temporary = Path(name)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 MEMINFO = Path("/proc/meminfo")
 CONTAINER = Path("/sys/fs/cgroup")
-ASK_GPU = ("nvidia-smi", "--query-gpu=memory.free", "--format=csv,noheader,nounits")
+NVIDIA = "nvidia-smi"
 PATIENCE_S = 5.0
 MIB = 2**20
 
@@ -19,13 +19,22 @@ def free_memory_bytes() -> int | None:
 
 def free_gpu_bytes() -> int | None:
     """Return what the first NVIDIA GPU has free, without torch; None without such a GPU or its driver."""
-    if shutil.which(ASK_GPU[0]) is None:
-        return None
     try:
-        answer = subprocess.run(ASK_GPU, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
-        return int(answer.stdout.split()[0]) * MIB
-    except (OSError, ValueError, IndexError, subprocess.SubprocessError):
+        return int(ask_gpu("memory.free")) * MIB
+    except ValueError:
         return None
+
+
+def ask_gpu(question: str) -> str:
+    """Return what the driver answers of the first NVIDIA GPU; empty without such a GPU or its driver."""
+    if shutil.which(NVIDIA) is None:
+        return ""
+    command = (NVIDIA, f"--query-gpu={question}", "--format=csv,noheader,nounits")
+    try:
+        answer = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
+    except (OSError, ValueError, subprocess.SubprocessError):  # a ValueError: no text
+        return ""
+    return answer.stdout.partition("\n")[0].strip()
 
 
 def free_disk_bytes(folder: str) -> int | None:

@@ -99,11 +99,6 @@ IDLE = (
         "without {cache_text_encoder_outputs}, captions are encoded with their training batch",
     ),
     Idle(
-        ("cache_dir",),
-        lambda config: not (config.cache_latents_to_disk or config.cache_text_encoder_outputs_to_disk),
-        "nothing is cached on disk",
-    ),
-    Idle(
         ("keep_tokens",),
         lambda config: not tags_move(config),
         "tags are neither shuffled nor dropped",

@@ -94,8 +94,8 @@ class Caching(Section, tab=Tab.ADVANCED, group="Caching"):
     cache. More come closer to drawing anew at each showing; usual are 5 to 20."""
 
     cache_dir: Annotated[str | None, Ui("Cache folder", path="folder")] = None
-    """Folder for what is cached on disk. Empty means a folder of this user that all runs share; a folder
-    among the pictures is possible too."""
+    """Folder for what is cached on disk, and for how much time and memory runs took. Empty means a folder of
+    this user that all runs share; a folder among the pictures is possible too."""
 
     text_encoder_batch_size: Annotated[int, Field(ge=1, le=4096), Ui("Text batch size", unit="captions")] = 16
     """Captions that are encoded at once when they are cached. More is faster and needs more memory."""

@@ -20,6 +20,9 @@ from lora_widgets.config.steps import StepPlan, batch_sizes_of
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.errors import ConfigError
 
+TRAINING = "Training"
+"""The phase of the steps themselves, whose memory depends on the largest batch."""
+
 FULL, HALF = 4, 2
 """Bytes of a number in full and in half precision."""
 
@@ -35,22 +38,38 @@ _FETCHED_AT_ONCE = 3
 _TENSORS_OF_VAE = 2
 _STRIPS_ON_GPU = 0.05e9
 # On a processor the libraries that a run touches first count as its memory too.
-_PROGRAM = 0.06e9
+PROGRAM, _PROGRAM_BYTES = "program", 0.06e9
 _DRAWN_AT_ONCE = 2
 """Pictures the denoiser computes at once for a sample: with and without the prompt."""
+_WEIGHTS = frozenset({"base model", "text encoder", "VAE", "text encoder and VAE"})
+"""The shares that are frozen weights and nothing else: headers say them to the byte."""
 
 
 @dataclass(frozen=True)
 class PhaseMemory:
-    """What a phase of a run holds at most, in bytes, by what it is for."""
+    """What a phase of a run holds at most, in bytes, by what it is for.
+
+    ``is_measured`` says that it rests on what an earlier run took.
+    """
 
     name: str
     shares: tuple[tuple[str, float], ...]
+    is_measured: bool = False
 
     @property
     def bytes(self) -> float:
         """The sum."""
         return sum(share for _, share in self.shares)
+
+    @property
+    def weights(self) -> float:
+        """The bytes of frozen weights, which are there whatever is done with them."""
+        return sum(share for name, share in self.shares if name in _WEIGHTS)
+
+    @property
+    def growing(self) -> float:
+        """The bytes that grow with batch, pictures and ranks."""
+        return sum(share for name, share in self.shares if grows(name))
 
 
 @dataclass(frozen=True)
@@ -66,8 +85,13 @@ class MemoryEstimate:
         return max(self.phases, key=lambda phase: phase.bytes)
 
 
+def grows(share: str) -> bool:
+    """Tell whether a share depends on batch, pictures and ranks, and is not there whatever is done."""
+    return share not in _WEIGHTS and share != PROGRAM
+
+
 def estimate_for(config: TrainingConfig, facts: Facts, steps: StepPlan | None) -> MemoryEstimate | None:
-    """Estimate a run from what is known; None where the size of the base model is not."""
+    """Estimate a run by formula; None where the size of the base model is not known."""
     if facts.base_model is None:
         return None
     return MemoryQuestion(config, facts.base_model, facts.dataset, steps, computes_on_gpu(facts)).answer()
@@ -76,6 +100,13 @@ def estimate_for(config: TrainingConfig, facts: Facts, steps: StepPlan | None) -
 def computes_on_gpu(facts: Facts) -> bool:
     """Tell whether the run will compute on a GPU, as far as it is known."""
     return bool(facts.cuda) or facts.free_gpu_bytes is not None
+
+
+def room_for(facts: Facts) -> tuple[int | None, str]:
+    """Return the free bytes where the run will compute, None where unknown, and what that place is called."""
+    if computes_on_gpu(facts):
+        return facts.free_gpu_bytes, "the GPU's memory"
+    return facts.free_memory_bytes, "memory"
 
 
 @dataclass(frozen=True)
@@ -109,7 +140,7 @@ class MemoryQuestion:
     def _with_program(self, phase: PhaseMemory) -> PhaseMemory:
         if self.on_gpu:
             return phase
-        return PhaseMemory(phase.name, (*phase.shares, ("program", _PROGRAM)))
+        return PhaseMemory(phase.name, (*phase.shares, (PROGRAM, _PROGRAM_BYTES)))
 
     def _captions(self) -> PhaseMemory:
         return PhaseMemory("Encoding captions", (("text encoder", self._text),))
@@ -123,7 +154,7 @@ class MemoryQuestion:
     def _training(self) -> PhaseMemory:
         vae = 0.0 if self.config.latents_are_cached else self._vae
         return PhaseMemory(
-            "Training",
+            TRAINING,
             (
                 ("base model", self._base),
                 ("adapter and its gradients", 2.0 * self._adapter_number * self.num_trained),

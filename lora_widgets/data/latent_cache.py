@@ -29,6 +29,7 @@ class LatentCache:
     """Latents (C, h, w), float32 on the CPU, by picture, crop and direction.
 
     Those on disk are read when they are asked for, so memory does not grow with the number of pictures.
+    ``found_some`` says that looking them up found some of an earlier run.
 
     Args:
         hashes: what is in the files; None where the cache ends with the run and file names are enough.
@@ -37,6 +38,7 @@ class LatentCache:
     def __init__(self, dataset: Dataset, store: TensorStore, hashes: FileHashes | None) -> None:
         self._dataset, self._store, self._hashes = dataset, store, hashes
         self._contents: list[str | None] = [None] * len(dataset.images)
+        self.found_some = False
 
     @classmethod
     def in_memory(cls, dataset: Dataset) -> "LatentCache":
@@ -73,6 +75,7 @@ class LatentCache:
                 for key in self._different_keys(image):
                     state = self._store.state_of(self._name(key))
                     damaged += state == "damaged"
+                    self.found_some |= state == "whole"
                     if state != "whole":
                         missing.append(key)
         finally:

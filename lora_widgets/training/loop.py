@@ -9,8 +9,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from lora_widgets.config.memory_estimate import TRAINING
 from lora_widgets.config.rates import rates_at
-from lora_widgets.config.time_estimate import remember_pace
 from lora_widgets.data.dataset import Batch
 from lora_widgets.data.prefetch import Prefetcher
 from lora_widgets.errors import TrainingError
@@ -20,7 +20,8 @@ from lora_widgets.training.caching import encode_pixels
 from lora_widgets.training.compiled import with_retry
 from lora_widgets.training.control import Control
 from lora_widgets.training.loss import diffusion_loss, draw_noise, emphasis_of
-from lora_widgets.training.memory_peaks import SAMPLES, TRAINING
+from lora_widgets.training.measuring import keep_what_was_measured, memory_may_run_out
+from lora_widgets.training.memory_peaks import SAMPLES
 from lora_widgets.training.optimizers import averaged, rates_in_effect, set_rates
 from lora_widgets.training.out_of_memory import explained, is_out_of_memory, make_room
 from lora_widgets.training.precision import VAE_OVERFLOWS
@@ -52,6 +53,7 @@ def run_loop(job: Job, control: Control) -> Iterator[Event]:
         try:
             if job.step == 0 and config.sample_at_first:
                 yield from _samples(job, step=0, epoch=1, untouched=True)
+                job.peaks.only_partly(SAMPLES)  # the optimizer has no state yet
             job.peaks.restart()
             last = time.perf_counter()
             while job.step < total and not control.checkpoint():
@@ -125,12 +127,13 @@ def _one_step(job: Job, batches: Iterator[Batch], *, since: float) -> Iterator[E
 
 
 def _how_long(job: Job, seconds: float) -> Iterator[Event]:
-    """Yield, once, how long the rest takes; later runs of the same kind know it beforehand."""
+    """Yield, once, how long the rest takes and whether it fits; later runs of the kind know it beforehand."""
     plan, pace = job.plan, job.pace
     pace.take_step(seconds)
     for estimate in pace.news(job.step, plan.steps, plan.config.sample_every):
-        remember_pace(plan.config, plan.facts, plan.steps, seconds_per_step=estimate.seconds_per_step)
+        run = keep_what_was_measured(job)
         yield estimate
+        yield from memory_may_run_out(job, run)
 
 
 def _update(job: Job, step: int, batches: Iterator[Batch]) -> StepResult:
@@ -155,6 +158,7 @@ def train_step(job: Job, step: int, batches: Iterator[Batch]) -> StepResult:
             job.scaler.scale(loss / len(group)).backward()
         losses.append(loss.detach())
         images += len(batch.images)
+        job.take_batch(batch)
     _fill_gradients(job)
     norm, loss = _clip(job), torch.stack(losses).mean().item()
     _refuse_breakdown(job, loss, norm)
@@ -246,6 +250,7 @@ def _finish(job: Job) -> Iterator[Event]:
         files.append(event.path)  # pyright: ignore[reportAttributeAccessIssue] - save_end yields Saved only
         yield event
     job.peaks.tell(TRAINING)
+    keep_what_was_measured(job)  # samples and the largest batch may have come later than the first steps
     yield from job.notices
     reason = "done" if job.step >= job.plan.steps.total_steps else "stopped"
     yield Finished(

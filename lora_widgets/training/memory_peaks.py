@@ -10,7 +10,7 @@ from lora_widgets.config.memory_estimate import MemoryEstimate
 from lora_widgets.events import Event, MemoryPeak
 
 CAPTIONS, PICTURES, LOADING = "Encoding captions", "Encoding pictures", "Loading the denoiser"
-TRAINING, SAMPLES = "Training", "Drawing samples"
+SAMPLES = "Drawing samples"
 PROCESS = Path("/proc/self")
 _MUCH_MORE = 1.02
 Result = TypeVar("Result")
@@ -28,6 +28,8 @@ class PeakMeter:
         self._expected = {phase.name: phase.bytes for phase in estimate.phases} if estimate else {}
         self._peaks: dict[str, int] = {}
         self._said: dict[str, int] = {}
+        self._partly: set[str] = set()
+        self._restarts = True
         self._ground = 0 if self._on_cuda else _status("VmRSS") or 0
 
     def measured(
@@ -42,18 +44,30 @@ class PeakMeter:
         Work that found nothing to do says nothing about what a phase takes.
         """
         self.restart()
+        self._partly.discard(phase)
         result = yield from work
         if counts():
             self.take(phase)
             self.tell(phase)
         return result
 
+    @property
+    def peaks(self) -> dict[str, int]:
+        """The highest peaks so far, of those phases whose own and whole work was measured."""
+        if not self._restarts:
+            return {}
+        return {phase: peak for phase, peak in self._peaks.items() if phase not in self._partly}
+
+    def only_partly(self, phase: str) -> None:
+        """Take note that not all was there that the phase needs otherwise, until it is measured again."""
+        self._partly.add(phase)
+
     def restart(self) -> None:
         """Forget the peak so far."""
         if self._on_cuda:
             torch.cuda.reset_peak_memory_stats()
         else:
-            _restart_peak_of_process()
+            self._restarts &= _restart_peak_of_process()
 
     def take(self, phase: str) -> None:
         """Take the peak since the last `restart` for that of ``phase``, if it is the highest."""
@@ -87,9 +101,10 @@ def _status(name: str) -> int | None:
         return None
 
 
-def _restart_peak_of_process() -> None:
-    """Let Linux measure the peak anew; where that is refused, the peak is that of the whole run so far."""
+def _restart_peak_of_process() -> bool:
+    """Let Linux measure the peak anew; where that is refused (False), it is that of the whole run so far."""
     try:
         (PROCESS / "clear_refs").write_text("5", encoding="ascii")
     except OSError:
-        return
+        return False
+    return True

@@ -39,14 +39,15 @@ def explained(
 ) -> TrainingError:
     """Return the error for the user: what was being done, and what to change, the cheapest first."""
     tried = _TRIED.search(str(error))
-    ways = "; ".join(_ways_out(config, device=device, loops=while_doing.startswith("step")))
+    ways = "; ".join(ways_out(config, device=device, loops=while_doing.startswith("step")))
     return TrainingError(
         f"Memory ran out during {while_doing}{f' ({tried[0]})' if tried else ''}. It was given back, so this "
         f"kernel can start again. Change one or more of these, in this order: {ways}."
     )
 
 
-def _ways_out(config: TrainingConfig, *, device: torch.device, loops: bool) -> list[str]:
+def ways_out(config: TrainingConfig, *, device: torch.device, loops: bool) -> list[str]:
+    """Return what to change so that a run takes less, the cheapest first; ``loops`` is said of its steps."""
     text_stays = config.captions_can_be_kept and not config.text_is_cached
     on_gpu, is_flow = has_another_memory(device), FAMILIES[config.model_type].is_flow
     latents_in_memory = config.latents_are_cached and not config.cache_latents_to_disk

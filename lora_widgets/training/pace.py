@@ -19,6 +19,11 @@ class PaceMeter:
         self._round: float | None = None
         self._is_first, self._told = True, False
 
+    @property
+    def seconds_per_step(self) -> float | None:
+        """The median of the measured steps; None before there are enough of them."""
+        return statistics.median(self._steps) if len(self._steps) == MEASURED_STEPS else None
+
     def take_step(self, seconds: float) -> None:
         """Take the seconds of an update into account, without samples and saves around it."""
         if not self._is_first and len(self._steps) < MEASURED_STEPS:
@@ -31,10 +36,10 @@ class PaceMeter:
 
     def news(self, step: int, plan: StepPlan, sample_every: Every) -> Iterator[TimeEstimate]:
         """Yield the estimate after ``step`` updates, when enough are measured, the first time it is asked."""
-        if self._told or len(self._steps) < MEASURED_STEPS or step >= plan.total_steps:
+        pace = self.seconds_per_step
+        if self._told or pace is None or step >= plan.total_steps:
             return
         self._told = True
-        pace = statistics.median(self._steps)
         rounds = [
             later
             for later in range(step + 1, plan.total_steps + 1)

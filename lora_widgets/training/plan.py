@@ -6,15 +6,17 @@ from pathlib import Path
 from typing import Any
 
 from lora_widgets.catalog.formats import SAVE_FORMATS
+from lora_widgets.config.expectation import expected_memory
 from lora_widgets.config.findings import Facts, Finding, Severity, check
 from lora_widgets.config.free_memory import free_disk_bytes, free_memory_bytes
 from lora_widgets.config.layer_presets import layers_of
-from lora_widgets.config.memory_estimate import MemoryEstimate, estimate_for
+from lora_widgets.config.memory_estimate import MemoryEstimate
 from lora_widgets.config.prompts import Prompt, prompts_of, written_prompts
 from lora_widgets.config.steps import StepPlan, steps_of
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.data.base_model import base_model_facts
 from lora_widgets.data.facts import FoundPictures, facts_for
+from lora_widgets.data.measured_runs import measured_runs
 from lora_widgets.data.prompt_file import look_up_prompts
 from lora_widgets.errors import ConfigError, StateError
 from lora_widgets.families.family import Family, open_family
@@ -65,6 +67,7 @@ def make_plan(config: TrainingConfig) -> Plan:
         base_model=base_model_facts(dict(config)),
         largest_side=family.largest_side,
         prompt_file=look_up_prompts(config.sample_prompts),
+        measured=measured_runs(config.cache_dir),
     )
     findings = check(config, facts).findings
     _refuse_errors(findings)
@@ -81,7 +84,7 @@ def make_plan(config: TrainingConfig) -> Plan:
     folder.make()
     warnings = tuple(_sentences(f) for f in findings if f.severity is Severity.WARNING)
     warnings += family.notes
-    memory = estimate_for(config, facts, steps)
+    memory = expected_memory(config, facts, steps)
     return Plan(
         config,
         found,

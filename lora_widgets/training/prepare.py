@@ -13,7 +13,7 @@ from lora_widgets.adapters.adapter import Adapter
 from lora_widgets.adapters.attach import attach
 from lora_widgets.config.files import save_config
 from lora_widgets.data.cache_folder import cache_folder
-from lora_widgets.data.dataset import Dataset
+from lora_widgets.data.dataset import Batch, Dataset
 from lora_widgets.events import Event, Notice, PhaseProgress, Started
 from lora_widgets.families.autoencoder import Autoencoder
 from lora_widgets.lora_files.lora_file import kohya_tensors
@@ -41,7 +41,8 @@ class Job:
 
     ``notices`` are what a step has to say beside its numbers; the loop passes them on. ``peaks`` measures
     what each phase takes of the memory, ``pace`` how long steps take; ``first_step`` is where this run began.
-    ``compiled`` is None without `torch_compile`, and after it failed.
+    ``compiled`` is None without `torch_compile`, and after it failed. ``largest_batch`` is the number of
+    pictures and their size of the largest one so far.
     """
 
     plan: Plan
@@ -57,6 +58,7 @@ class Job:
     pace: PaceMeter = field(default_factory=PaceMeter)
     step: int = 0
     first_step: int = 0
+    largest_batch: tuple[int, tuple[int, int]] = (0, (0, 0))
     weights: tuple[str, ...] = ()
     states: tuple[str, ...] = ()
     notices: list[Event] = field(default_factory=list[Event])
@@ -81,6 +83,12 @@ class Job:
         """Return the epoch (from 1) that the update ``step`` (from 0) belongs to."""
         return step // self.plan.steps.steps_per_epoch + 1
 
+    def take_batch(self, batch: Batch) -> None:
+        """Take note of a batch that was trained on."""
+        height, width = batch.sizes[0, -2:].tolist()
+        shown = len(batch.images), (int(width), int(height))
+        self.largest_batch = max(self.largest_batch, shown, key=_pixels_of)
+
     def started(self) -> Started:
         """Return the event that says what will run."""
         steps, folder = self.plan.steps, self.plan.folder
@@ -95,6 +103,11 @@ class Job:
             parameters=self.adapter.num_parameters(),
             device=str(self.precision.device),
         )
+
+
+def _pixels_of(batch: tuple[int, tuple[int, int]]) -> int:
+    count, (width, height) = batch
+    return count * width * height
 
 
 def prepare(plan: Plan, control: Control) -> Generator[Event, None, Job]:
@@ -236,7 +249,10 @@ def _prepare_latents(
         yield from peaks.measured(PICTURES, vae.load())
         return
     work = cache_latents(plan, dataset, vae, precision, control)
-    dataset.use_latents((yield from peaks.measured(PICTURES, work, counts=lambda: vae.is_loaded)))
+    cache = yield from peaks.measured(PICTURES, work, counts=lambda: vae.is_loaded)
+    if cache.found_some:
+        peaks.only_partly(PICTURES)
+    dataset.use_latents(cache)
     plan.family.vae.unload()  # samples load it again
 
 

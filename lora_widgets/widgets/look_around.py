@@ -23,6 +23,7 @@ from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.config.weight_facts import weight_facts
 from lora_widgets.config.weight_headers import is_weight_file
 from lora_widgets.data.base_model import PART_FILES, base_model_facts, largest_side
+from lora_widgets.data.measured_runs import measured_runs
 from lora_widgets.data.prompt_file import look_up_prompts
 from lora_widgets.errors import DatasetError
 from lora_widgets.widgets.known_pictures import SCAN_SETTINGS, KnownPictures
@@ -30,6 +31,7 @@ from lora_widgets.widgets.known_pictures import SCAN_SETTINGS, KnownPictures
 FOLDER = "train_data_dir"
 OUTPUT = "output_dir"
 PROMPTS = "sample_prompts"
+CACHE = "cache_dir"
 BASE_MODEL = "pretrained_model_name_or_path"
 PLACE_SETTINGS = (
     BASE_MODEL,
@@ -56,7 +58,7 @@ PLACE_SETTINGS = (
 )
 """The settings that decide at which sizes known pictures are trained, and how long their captions are."""
 
-MADE_BY_THE_RUN = (OUTPUT, "logging_dir", "cache_dir")
+MADE_BY_THE_RUN = (OUTPUT, "logging_dir", CACHE)
 _PATHS = tuple(spec for spec in fields(TrainingConfig) if spec.path)
 LOOKED_AT = tuple(
     dict.fromkeys((*SCAN_SETTINGS, *PLACE_SETTINGS, *(spec.name for spec in _PATHS), PROMPTS, "model_type"))
@@ -90,6 +92,8 @@ class Seen:
             facts = replace(facts, base_model=None, largest_side=None)
         if PROMPTS in names:
             facts = replace(facts, prompt_file=None)
+        if CACHE in names:
+            facts = replace(facts, measured=())
         if names & {FOLDER, "dataset_config"}:
             return Seen(replace(facts, dataset=None))
         return replace(self, facts=facts)
@@ -138,6 +142,7 @@ def look(values: Mapping[str, object], pictures: KnownPictures) -> Seen:
         base_model=base_model_facts(values),
         largest_side=largest_side(values),
         prompt_file=look_up_prompts(str(values.get(PROMPTS) or "")),
+        measured=measured_runs(values.get(CACHE)),
     )
     return replace(seen, facts=facts, findings=(*seen.findings, *damaged))
 

@@ -3,11 +3,11 @@
 import html
 from collections.abc import Sequence
 
+from lora_widgets.config.expectation import expected_memory, expected_seconds
 from lora_widgets.config.facts import DatasetFacts
 from lora_widgets.config.findings import Draft
-from lora_widgets.config.memory_estimate import computes_on_gpu, estimate_for
+from lora_widgets.config.memory_estimate import computes_on_gpu
 from lora_widgets.config.steps import StepPlan, batch_sizes_of
-from lora_widgets.config.time_estimate import expected_seconds
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.preview.numbers import about, counted, gigabytes
 from lora_widgets.widgets.look_around import FOLDER, Seen
@@ -114,11 +114,12 @@ def _pictures(dataset: DatasetFacts) -> str:
 
 def _memory(config: TrainingConfig, steps: StepPlan, seen: Seen) -> str:
     """Say what the run will take at most; nothing where the size of the base model is not known."""
-    estimate = estimate_for(config, seen.facts, steps)
+    estimate = expected_memory(config, seen.facts, steps)
     if estimate is None:
         return ""
     place = "GPU memory" if computes_on_gpu(seen.facts) else "memory"
-    return f"; about {gigabytes(estimate.largest.bytes)} of {place}"
+    known = ", as measured" if estimate.largest.is_measured else ""
+    return f"; about {gigabytes(estimate.largest.bytes)} of {place}{known}"
 
 
 def _time(config: TrainingConfig, steps: StepPlan, seen: Seen) -> str:

@@ -1,7 +1,9 @@
+import sys
+
 import pytest
 
 from lora_widgets.config import free_memory as module
-from lora_widgets.config.free_memory import free_memory_bytes
+from lora_widgets.config.free_memory import ask_gpu, free_gpu_bytes, free_memory_bytes
 
 
 @pytest.fixture
@@ -33,3 +35,15 @@ def test_a_container_can_have_less(machine):
     (machine / "memory.stat").write_text("anon 900000\n")
     (machine / "memory.current").write_text("1200000\n")
     assert free_memory_bytes() == 0
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the driver's program is a script here")
+def test_the_first_gpu_answers(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert (ask_gpu("name"), free_gpu_bytes()) == ("", None)
+    program = tmp_path / "nvidia-smi"
+    program.write_text('#!/bin/sh\ncase "$1" in *name) echo "NVIDIA H200"; echo x;; *) echo 7; echo 9;; esac')
+    program.chmod(0o755)
+    assert (ask_gpu("name"), free_gpu_bytes()) == ("NVIDIA H200", 7 * 2**20)
+    program.write_text("#!/bin/sh\necho no driver; exit 9")
+    assert (ask_gpu("name"), free_gpu_bytes()) == ("", None)

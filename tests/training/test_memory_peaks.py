@@ -50,6 +50,27 @@ def test_where_the_system_tells_nothing_nothing_is_said(monkeypatch, tmp_path):
     assert told == []
 
 
+def test_only_the_own_and_whole_work_of_a_phase_stands_for_it():
+    meter = PeakMeter(CPU, None, [])
+    for phase in ("Encoding pictures", "Training"):
+        worked(phase, meter, MUCH)
+    meter.only_partly("Encoding pictures")
+    assert set(meter.peaks) == {"Training"}
+    worked("Encoding pictures", meter, 1)
+    assert set(meter.peaks) == {"Training", "Encoding pictures"}
+
+
+def test_where_peaks_cannot_be_told_apart_none_stands_for_a_phase(monkeypatch, tmp_path):
+    (tmp_path / "status").write_text("VmRSS: 100 kB\nVmHWM: 200 kB\n")
+    (tmp_path / "clear_refs").mkdir()  # cannot be written
+    monkeypatch.setattr(memory_peaks, "PROCESS", tmp_path)
+    told = []
+    meter = PeakMeter(CPU, None, told)
+    worked("Training", meter, 1)
+    assert [event.peak_bytes for event in told] == [100 * 1024]
+    assert meter.peaks == {}
+
+
 def test_a_run_has_in_memory_what_it_needs(make_config, opened):
     config = make_config(
         text_encoder_lr=0.0,

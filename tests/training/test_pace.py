@@ -1,10 +1,7 @@
 """How long the rest of a run takes is told once, from its first steps."""
 
-import pytest
-
 from lora_widgets.config.cadence import Every
 from lora_widgets.config.steps import StepPlan
-from lora_widgets.config.time_estimate import forget_paces
 from lora_widgets.events import StepDone, TimeEstimate
 from lora_widgets.training.pace import MEASURED_STEPS, PaceMeter
 from lora_widgets.training.start import iter_training
@@ -40,13 +37,6 @@ def test_a_run_that_ends_first_says_nothing():
     assert told([2.0] * MEASURED_STEPS) == []
 
 
-@pytest.fixture
-def no_paces():
-    yield
-    forget_paces()
-
-
-@pytest.mark.usefixtures("no_paces")
 def test_a_run_tells_it_after_the_steps_that_were_measured(make_config):
     events = list(iter_training(make_config(max_train_steps=MEASURED_STEPS + 3)))
     kinds = [type(event) for event in events if isinstance(event, StepDone | TimeEstimate)]

@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.numpy import save_file
 
+from lora_widgets.config.facts import MeasuredRun
 from lora_widgets.config.findings import Facts, Severity, check
 from lora_widgets.data.facts import facts_for
+from lora_widgets.data.measured_runs import keep_measured_run
 from lora_widgets.demo.config import demo_config
 from lora_widgets.training.folder import RunFolder
 from lora_widgets.widgets import known_pictures, look_around
@@ -62,6 +64,15 @@ def test_a_file_of_prompts_is_looked_into_until_it_is_another(values, tmp_path):
     assert "`widht` is no key of a prompt. Did you mean `width`?" in error.message
     assert seen.still_true(["sample_prompts"]).facts.prompt_file is None
     assert look(values).facts.prompt_file is None
+
+
+def test_what_earlier_runs_took_is_read_from_the_cache_folder(values, tmp_path):
+    run = MeasuredRun({"model_type": "SD1.5"}, 1e-6, ())
+    keep_measured_run(tmp_path, run)
+    seen = look(values | {"cache_dir": str(tmp_path)})
+    assert seen.facts.measured == (run,)
+    assert seen.still_true(["cache_dir"]).facts.measured == ()
+    assert look(values).facts.measured == ()
 
 
 def test_pictures_are_counted_before_the_base_model_is_chosen(values, pictures):

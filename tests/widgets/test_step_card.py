@@ -2,6 +2,7 @@
 
 import html
 import re
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 
 from lora_widgets.config.facts import DatasetFacts
 from lora_widgets.config.findings import Facts, Finding, Severity, check
+from lora_widgets.config.memory_estimate import MemoryEstimate, PhaseMemory
 from lora_widgets.demo.config import demo_config
 from lora_widgets.preview.numbers import counted
 from lora_widgets.widgets import step_card
@@ -44,6 +46,16 @@ def test_different_repeats_are_not_multiplied():
 def test_the_time_is_told_where_a_run_of_the_kind_is_known(monkeypatch):
     monkeypatch.setattr(step_card, "expected_seconds", lambda config, facts, steps: 1.5 * steps.total_steps)
     assert "about 4 min, as the last run of this kind went" in card(seen(160))
+
+
+def test_memory_that_was_measured_is_told_as_such(monkeypatch):
+    def estimated(config, facts, steps, *, is_measured=False):
+        return MemoryEstimate((PhaseMemory("Training", (("base model", 2.1e9),), is_measured),), disk=0)
+
+    monkeypatch.setattr(step_card, "expected_memory", estimated)
+    assert "about 2.1 GB of memory<" in card(seen(160))
+    monkeypatch.setattr(step_card, "expected_memory", partial(estimated, is_measured=True))
+    assert "about 2.1 GB of memory, as measured<" in card(seen(160))
 
 
 def test_no_time_is_told_before_a_run_of_the_kind():

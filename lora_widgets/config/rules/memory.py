@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from lora_widgets.catalog.base_weights import BASE_WEIGHTS
 from lora_widgets.catalog.families import FAMILIES
+from lora_widgets.config.expectation import expected_memory
 from lora_widgets.config.memory import SWAPPED_FOR_HALF
-from lora_widgets.config.memory_estimate import computes_on_gpu, estimate_for
+from lora_widgets.config.memory_estimate import room_for
 from lora_widgets.config.rules.rule import Advice, Severity, Situation, change, rule
 from lora_widgets.config.setup import DEMO
 from lora_widgets.config.training_config import TrainingConfig
@@ -85,19 +86,20 @@ def full_vae_in_full_precision(now: Situation) -> Advice | None:
 )
 def more_memory_than_there_is(now: Situation) -> Advice | None:
     """A run that does not fit ends after minutes of loading."""
-    estimate, free, place = estimate_for(now.config, now.facts, now.steps), *_free(now)
+    estimate, (free, place) = expected_memory(now.config, now.facts, now.steps), room_for(now.facts)
     if estimate is None or free is None or estimate.largest.bytes <= free:
         return None
     largest = estimate.largest
     shares = ", ".join(
         f"{name} {share / 1e9:.1f}" for name, share in largest.shares if share > SMALL_SHARE * largest.bytes
     )
+    known = ", as measured on an earlier run of this kind" if largest.is_measured else ""
     message = (
-        f"{largest.name} takes about {largest.bytes / 1e9:.1f} GB of {place} ({shares}), and "
+        f"{largest.name} takes about {largest.bytes / 1e9:.1f} GB of {place}{known} ({shares}), and "
         f"{free / 1e9:.1f} GB are free."
     )
     for changes in _ways_to_save(now.config):
-        smaller = estimate_for(now.config.with_changes(**changes), now.facts, now.steps)
+        smaller = expected_memory(now.config.with_changes(**changes), now.facts, now.steps)
         if smaller is not None and smaller.largest.bytes <= free:
             fix = change(**changes)
             return Advice(message, f"{fix.label}: then about {smaller.largest.bytes / 1e9:.1f} GB.", fix)
@@ -193,7 +195,7 @@ def large_model_without_checkpointing(now: Situation) -> Advice | None:
 @rule(Severity.WARNING, "output_dir", "save_every_n_epochs", "save_every_n_steps", "save_state")
 def more_files_than_fit(now: Situation) -> Advice | None:
     """A disk that runs full ends a run at a save."""
-    estimate, free = estimate_for(now.config, now.facts, now.steps), now.facts.free_disk_bytes
+    estimate, free = expected_memory(now.config, now.facts, now.steps), now.facts.free_disk_bytes
     if estimate is None or free is None or estimate.disk <= free:
         return None
     return Advice(
@@ -213,13 +215,6 @@ def _most_swapped(now: Situation) -> int:
         return _MOST_OF_FLUX
     blocks = now.facts.base_model.denoiser.blocks if now.facts.base_model else ()
     return max(0, len(blocks) - 2) if blocks else _MOST_OF_SD3
-
-
-def _free(now: Situation) -> tuple[int | None, str]:
-    facts = now.facts
-    if computes_on_gpu(facts):
-        return facts.free_gpu_bytes, "the GPU's memory"
-    return facts.free_memory_bytes, "memory"
 
 
 def _ways_to_save(config: TrainingConfig) -> Iterator[dict[str, object]]:
