@@ -73,10 +73,10 @@ def score_base(family: Family, *, count: int = 200, seed: int = 1) -> Scores:
     )
 
 
-def score_subject(family: Family, *, seed: int = 2) -> float:
-    """Return how often one of 64 pictures asked for with the trigger shows the new subject."""
+def score_subject(family: Family, *, count: int = 64, seed: int = 2) -> float:
+    """Return how often one of up to 90 pictures asked for with the trigger shows the new subject."""
     captions = [pose.caption for pose in poses(30, seed)] * 3
-    return _share(map(is_subject, generate(family, captions[:64], seed=seed)))
+    return _share(map(is_subject, generate(family, captions[:count], seed=seed)))
 
 
 def score_lora(config: TrainingConfig, lora: Path) -> dict[str, tuple[float, float]]:
