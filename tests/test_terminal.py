@@ -3,6 +3,7 @@
 import io
 import math
 
+from events import started, step_done
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,13 +14,11 @@ from lora_widgets.events import (
     PhaseProgress,
     SampleReady,
     Saved,
-    Started,
-    StepDone,
     TimeEstimate,
 )
 from lora_widgets.terminal import ERASE_LINE, Pace, Printer, duration, rates_text
 
-STARTED = Started("thing", "/out", 10, 5, 2, 0, {"unet": 3}, {"unet": 1200}, "cpu")
+STARTED = started(10, steps_per_epoch=5)
 STARTED_LINES = 3
 
 
@@ -38,12 +37,6 @@ class Clock:
         return self.now
 
 
-def step(number, *, loss=0.5, seconds=1.0):
-    return StepDone(
-        number, (number - 1) // 5 + 1, loss, {"unet": 1e-4, "text_encoder": 5e-5}, 0.1, seconds, 2
-    )
-
-
 def shown(*events, stream=None, seconds_between=1.0):
     clock, stream = Clock(), stream or io.StringIO()
     printer = Printer(stream, clock=clock)
@@ -54,7 +47,7 @@ def shown(*events, stream=None, seconds_between=1.0):
 
 
 def test_a_log_file_gets_the_first_and_last_step_and_one_in_five_seconds():
-    lines = shown(STARTED, *(step(n) for n in range(1, 11))).splitlines()
+    lines = shown(STARTED, *(step_done(n) for n in range(1, 11))).splitlines()
     assert [line.split("step ")[1].split()[0] for line in lines if "] step" in line] == [
         "1/10",
         "6/10",
@@ -64,20 +57,20 @@ def test_a_log_file_gets_the_first_and_last_step_and_one_in_five_seconds():
 
 
 def test_a_terminal_gets_one_line_that_is_replaced():
-    text = shown(STARTED, *(step(n) for n in range(1, 11)), stream=Terminal())
+    text = shown(STARTED, *(step_done(n) for n in range(1, 11)), stream=Terminal())
     assert text.count("\n") == STARTED_LINES
     assert text.count(ERASE_LINE + "[") == 10
 
 
 def test_a_terminal_line_never_wraps(monkeypatch):
     monkeypatch.setenv("COLUMNS", "40")
-    text = shown(STARTED, step(1), stream=Terminal())
+    text = shown(STARTED, step_done(1), stream=Terminal())
     assert len(text.rsplit(ERASE_LINE, maxsplit=1)[1]) < 40
 
 
 def test_a_step_says_how_far_how_well_and_how_long_still():
-    line = shown(STARTED, step(4, loss=0.25, seconds=2.0)).splitlines()[-1]
-    for part in ("step 4/10", "epoch 1/2", "loss 0.2500", "unet 1.00e-04", "2.00 s/step", "ETA 0:12"):
+    line = shown(STARTED, step_done(4, loss=0.25, seconds=2.0)).splitlines()[-1]
+    for part in ("step 4/10", "epoch 1/2", "loss 0.2500", "unet 2.00e-05", "2.00 s/step", "ETA 0:12"):
         assert part in line
 
 
@@ -120,7 +113,7 @@ def test_how_long_the_rest_takes_stays_in_sight():
 
 
 def test_the_end_names_the_files_and_the_loss():
-    text = shown(STARTED, step(1, loss=0.8), Finished("done", 10, 10, 75.0, ("/out/thing.safetensors",)))
+    text = shown(STARTED, step_done(1, loss=0.8), Finished("done", 10, 10, 75.0, ("/out/thing.safetensors",)))
     assert "Done: 10 steps in 1:15; loss 0.8000 (smoothed)" in text
     assert "/out/thing.safetensors" in text
 
@@ -153,7 +146,7 @@ def test_a_stream_of_few_letters_is_no_reason_to_fail():
 def test_smoothed_loss_stays_between_the_finite_losses(losses):
     pace = Pace()
     for number, loss in enumerate(losses, 1):
-        pace.add(step(number, loss=loss))
+        pace.add(step_done(number, loss=loss))
     finite = [loss for loss in losses if math.isfinite(loss)]
     if finite:
         assert min(finite) - 1e-9 <= pace.loss <= max(finite) + 1e-9

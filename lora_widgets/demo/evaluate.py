@@ -73,21 +73,24 @@ def score_base(family: Family, *, count: int = 200, seed: int = 1) -> Scores:
     )
 
 
-def score_subject(family: Family, *, seed: int = 2) -> float:
-    """Return how often one of 64 pictures asked for with the trigger shows the new subject."""
+def score_subject(family: Family, *, count: int = 64, seed: int = 2) -> float:
+    """Return how often one of up to 90 pictures asked for with the trigger shows the new subject."""
     captions = [pose.caption for pose in poses(30, seed)] * 3
-    return _share(map(is_subject, generate(family, captions[:64], seed=seed)))
+    return _share(map(is_subject, generate(family, captions[:count], seed=seed)))
 
 
-def score_lora(config: TrainingConfig, lora: Path) -> dict[str, tuple[float, float]]:
-    """Return shares before and with a LoRA: the subject with its trigger; the rest for other captions."""
+def score_lora(config: TrainingConfig, lora: Path, *, count: int = 64) -> dict[str, tuple[float, float]]:
+    """Return shares before and with a LoRA: the subject with its trigger; the rest for other captions.
+
+    ``count`` pictures are drawn of either kind, twice.
+    """
     family = open_demo(config)
     adapter = attach(family, config, generator=generator_for(0, "adapter"))
     adapter.load_tensors(read_lora_file(lora)[0], source=str(lora))
     adapter.mode(training=False)
     with adapter.disabled():
-        subject_before, before = score_subject(family), score_base(family, count=64)
-    subject_after, after = score_subject(family), score_base(family, count=64)
+        subject_before, before = score_subject(family, count=count), score_base(family, count=count)
+    subject_after, after = score_subject(family, count=count), score_base(family, count=count)
     return {
         "subject with its trigger": (subject_before, subject_after),
         "subject without it": (before.subject, after.subject),

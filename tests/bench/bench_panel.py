@@ -13,7 +13,7 @@ import sys
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
-sys.path += [str(TESTS.parent), str(TESTS / "browser"), str(TESTS / "panel")]
+sys.path += [str(TESTS.parent), str(TESTS), str(TESTS / "browser"), str(TESTS / "panel")]
 
 from sessions import FRONT_ENDS, one_notebook  # noqa: E402
 

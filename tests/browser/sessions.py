@@ -41,7 +41,7 @@ def browser():
 
 def served(front_end, root, state):
     """Start a front end's server on the folder ``root``; kernels can import what helps the tests."""
-    places = (TESTS.parent, TESTS / "widgets", TESTS / "panel", TESTS / "bench")
+    places = (TESTS.parent, TESTS, TESTS / "widgets", TESTS / "panel", TESTS / "bench")
     python_path = os.pathsep.join(map(str, places))
     return jupyter_server(FRONT_ENDS[front_end], root, state, python_path=python_path)
 

@@ -1,5 +1,7 @@
 """The base model follows captions it has never seen, and the demo teaches it something new."""
 
+import os
+
 import pytest
 
 from lora_widgets.demo.config import demo_config
@@ -16,10 +18,14 @@ def test_the_shipped_model_is_small():
 
 
 @pytest.mark.slow
-def test_the_base_model_follows_captions_held_out_of_pretraining():
+@pytest.mark.skipif(
+    not os.environ.get("LORA_WIDGETS_EVERY_CELL"),
+    reason="200 pictures take a minute; 32 of them are judged below; LORA_WIDGETS_EVERY_CELL=1 draws all",
+)
+def test_of_200_captions_held_out_of_pretraining_as_many_are_followed_as_the_readme_says():
     scores = score_base(open_demo(demo_config()))
-    assert scores.scene >= 0.9
-    assert scores.shape >= 0.8
+    assert scores.scene == 1.0
+    assert scores.shape >= 0.985
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +35,14 @@ def demo_scores(tmp_path_factory):
     events = list(iter_training(config))
     losses = [e.loss for e in events if isinstance(e, StepDone)]
     saved = [e.path for e in events if isinstance(e, Saved) and e.kind == "weights"]
-    return losses, score_lora(config, saved[-1])
+    return losses, score_lora(config, saved[-1], count=32)
+
+
+@pytest.mark.slow
+def test_the_base_model_follows_captions_held_out_of_pretraining(demo_scores):
+    _, scores = demo_scores
+    assert scores["colour, background, place"][0] >= 0.9
+    assert scores["shape"][0] >= 0.8
 
 
 @pytest.mark.slow

@@ -31,8 +31,11 @@ LEARN = {
     "SGDNesterov8bit": ONE,
     "Muon": {"unet_lr": 2e-3, "text_encoder_lr": 2e-3},
 }
-ONE_OF_EACH_KIND = ("Prodigy", "Adafactor", "AdamWScheduleFree", "AdamW8bit")
-"""Tried always; each case takes half a minute, so the others are tried with LORA_WIDGETS_ALL_OPTIMIZERS=1."""
+ONE_OF_EACH_KIND = ("Prodigy", "Adafactor", "AdamWScheduleFree")
+"""Rates that are found, steps relative to the weights, and averages; the demo itself learns with AdamW.
+
+Each case takes half a minute, so the others are tried with LORA_WIDGETS_ALL_OPTIMIZERS=1.
+"""
 CASES = LEARN if os.environ.get("LORA_WIDGETS_ALL_OPTIMIZERS") else ONE_OF_EACH_KIND
 
 
@@ -49,4 +52,4 @@ def test_the_demo_is_learned(name, tmp_path):
     adapter = attach(family, config, generator=generator_for(0, "adapter"))
     adapter.load_tensors(read_lora_file(saved[-1])[0], source=saved[-1])
     adapter.mode(training=False)
-    assert score_subject(family) >= 0.8
+    assert score_subject(family, count=32) >= 0.8

@@ -191,19 +191,13 @@ def test_a_vae_file_of_the_other_families(settings_of, folders, files, tmp_path,
     refused(settings, f"`vae_path` is {str(file)!r}", f"made for {FAMILIES[name]}")
 
 
+@pytest.mark.parametrize("content", ['{"in_channels": ', "[1]"], ids=["torn", "no object"])
 @pytest.mark.parametrize("name", NAMES)
-def test_a_damaged_configuration(settings_of, copy_of, name):
+def test_a_damaged_configuration(settings_of, copy_of, name, content):
     folder = copy_of(name)
-    damaged = folder / DENOISERS[name] / "config.json"
-    damaged.write_text('{"in_channels": ')
+    damaged = folder / ("vae" if content == "[1]" else DENOISERS[name]) / "config.json"
+    damaged.write_text(content)
     refused(settings_of(name, as_file=False, **{MODEL: folder}), str(damaged), f"`{MODEL}`", "damaged")
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_configuration_that_is_no_object(settings_of, copy_of, name):
-    folder = copy_of(name)
-    (folder / "vae" / "config.json").write_text("[1]")
-    refused(settings_of(name, as_file=False, **{MODEL: folder}), "vae/config.json", f"`{MODEL}`", "damaged")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -254,24 +248,24 @@ def test_a_pickle_with_a_program_in_it(settings_of, tmp_path, name, setting):
     assert not (tmp_path / "it-ran").exists()
 
 
-@pytest.mark.parametrize(("setting", "width"), [("clip_l_path", 1280), ("clip_g_path", 768)])
-def test_the_other_clip(settings_of, tmp_path, setting, width):
+@pytest.mark.parametrize(
+    ("name", "setting", "wanted", "found"),
+    [
+        ("sd3", "clip_l_path", "CLIP-L", "CLIP-G"),
+        ("sd3", "clip_g_path", "CLIP-G", "CLIP-L"),
+        ("flux-dev", "clip_l_path", "CLIP-L", "CLIP-G"),
+    ],
+)
+def test_the_other_clip(settings_of, tmp_path, name, setting, wanted, found):
     """The two are told apart by their width, which the tiny ones do not have."""
+    width = {"CLIP-L": 768, "CLIP-G": 1280}[found]
     weight = torch.zeros(width, width, dtype=torch.float16)
     path = tmp_path / "clip.safetensors"
     save_file({"text_model.encoder.layers.0.self_attn.q_proj.weight": weight}, path)
-    found, wanted = ("CLIP-G", "CLIP-L") if width == 1280 else ("CLIP-L", "CLIP-G")
-    settings = settings_of("sd3", as_file=True, **{setting: path})
+    settings = settings_of(name, as_file=True, **{setting: path})
     refused(
         settings, f"`{setting}` is {str(path)!r}", f"a {found} text encoder", f"the {wanted} text encoder"
     )
-
-
-def test_clip_g_in_place_of_clip_l_in_flux(settings_of, tmp_path):
-    path = tmp_path / "clip.safetensors"
-    weight = torch.zeros(1280, 1280, dtype=torch.float16)
-    save_file({"text_model.encoder.layers.0.self_attn.q_proj.weight": weight}, path)
-    refused(settings_of("flux-dev", as_file=True, clip_l_path=path), "`clip_l_path`", "a CLIP-G text encoder")
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -311,9 +305,24 @@ IN_FILES = {
 """How names of tensors end that every single file with the part has; the first that is there is broken."""
 
 
-@pytest.mark.parametrize("said", BREAKS)
-@pytest.mark.parametrize("part", ["vae", "text_encoder", "denoiser"])
-@pytest.mark.parametrize("name", NAMES)
+def for_every_break(test):
+    """Try each break in each part of each family."""
+    for argument, values in (("said", BREAKS), ("part", IN_FILES), ("name", NAMES)):
+        test = pytest.mark.parametrize(argument, values)(test)
+    return test
+
+
+def save_broken(whole, path, *, said, ends):
+    """Save a file's tensors with the first broken whose name ends so; return the name."""
+    tensors = load_file(whole)
+    names = [name for name in sorted(tensors) if "embeddings" not in name]
+    broken = next(name for end in ends for name in names if name.endswith(end))
+    BREAKS[said](tensors, broken)
+    save_file(tensors, path, metadata={"format": "pt"})
+    return broken
+
+
+@for_every_break
 def test_a_folder_whose_tensors_do_not_fit_is_refused_before_it_is_loaded(
     settings_of, copy_of, name, part, said
 ):
@@ -321,10 +330,7 @@ def test_a_folder_whose_tensors_do_not_fit_is_refused_before_it_is_loaded(
     folder = copy_of(name)
     called = DENOISERS[name] if part == "denoiser" else part
     (file,) = (folder / called).glob("*.safetensors")
-    tensors = load_file(file)
-    broken = next(key for key in sorted(tensors) if key.endswith("weight") and "embeddings" not in key)
-    BREAKS[said](tensors, broken)
-    save_file(tensors, file, metadata={"format": "pt"})
+    broken = save_broken(file, file, said=said, ends=("weight",))
     refused(
         settings_of(name, as_file=False, **{MODEL: folder}),
         f"The {called} of the model in `{MODEL}` ({folder}) does not fit its config.json",
@@ -334,21 +340,16 @@ def test_a_folder_whose_tensors_do_not_fit_is_refused_before_it_is_loaded(
     )
 
 
-@pytest.mark.parametrize("said", BREAKS)
-@pytest.mark.parametrize("part", ["vae", "text_encoder", "denoiser"])
-@pytest.mark.parametrize("name", NAMES)
+@for_every_break
 def test_a_file_whose_tensors_do_not_fit_is_refused_before_it_is_loaded(
     settings_of, files, tmp_path, name, part, said
 ):
     own = {"vae": "vae_path", "text_encoder": "clip_l_path"} if name == "flux-dev" else {}
-    setting = own.get(part, MODEL)
-    tensors = load_file(files[FLUX_PARTS.get(setting, f"tiny-{name}")])
-    broken = next(key for end in IN_FILES[part] for key in sorted(tensors) if key.endswith(end))
-    BREAKS[said](tensors, broken)
-    save_file(tensors, tmp_path / "broken.safetensors")
+    setting, path = own.get(part, MODEL), tmp_path / "broken.safetensors"
+    save_broken(files[FLUX_PARTS.get(setting, f"tiny-{name}")], path, said=said, ends=IN_FILES[part])
     refused(
-        settings_of(name, as_file=True, **{setting: tmp_path / "broken.safetensors"}),
-        f"in `{setting}` ({tmp_path / 'broken.safetensors'})",
+        settings_of(name, as_file=True, **{setting: path}),
+        f"in `{setting}` ({path})",
         "does not fit its configuration",
         "`model_config_path`",
     )

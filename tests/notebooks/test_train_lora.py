@@ -34,7 +34,7 @@ def test_the_notebook_opens_with_any_python_kernel():
 
 @pytest.mark.slow
 def test_the_notebook_runs(run_notebook, tmp_path):
-    """With fewer steps; all of them are run in the browser tests."""
+    """With fewer steps; all of them are run in the tests of the demo."""
     run_notebook(NOTEBOOK, ("demo_config()", "demo_config(max_train_steps=12, sample_every_n_steps=6)"))
     assert list(tmp_path.glob("lora-widgets-demo*/*.safetensors"))
 

@@ -2,8 +2,10 @@
 
 import json
 import math
+from dataclasses import replace
 
 import pytest
+from events import started, step_done
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -15,16 +17,14 @@ from lora_widgets.events import (
     PhaseProgress,
     SampleReady,
     Saved,
-    Started,
-    StepDone,
     TimeEstimate,
 )
 from lora_widgets.sinks.jsonl_file import EVENTS, JsonlFile, as_line, read_events
 
-STEP = StepDone(3, 1, 0.25, {"unet": 1e-4, "text_encoder": 5e-5}, 0.5, 0.1, 8)
+STEP = step_done(3)
 EVERY_KIND = [
     PhaseProgress("caching latents", 1, 16),
-    Started("zork", "/runs", 100, 10, 10, 0, {"unet": 96}, {"unet": 811008}, "cpu"),
+    started(100),
     STEP,
     SampleReady(3, 1, 0, "a zork, größer", 42, "/runs/sample/1.png", 0.5),
     Saved("weights", 3, 1, "/runs/zork.safetensors"),
@@ -84,7 +84,7 @@ def test_an_event_of_a_newer_version_is_passed_over(tmp_path, caplog):
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_what_is_not_finite_is_strict_json_and_comes_back_as_nan(tmp_path, value):
     path = tmp_path / "events.jsonl"
-    path.write_text(as_line(StepDone(1, 1, value, {"unet": value}, 0.5, 0.1, 8), 0.0), encoding="utf-8")
+    path.write_text(as_line(replace(STEP, loss=value, learning_rates={"unet": value}), 0.0), encoding="utf-8")
 
     def refuse(constant):
         raise AssertionError(constant)

@@ -34,18 +34,32 @@ CASES = [
 ]
 
 
+@pytest.fixture(scope="module")
+def finished():
+    """Configurations of whole runs, by family and type; what they left is there for every test."""
+    return {}
+
+
+@pytest.fixture
+def finished_run(config_of, tmp_path, finished):
+    """Return a function that returns the configuration of a whole run, which is run at its first use."""
+
+    def found(family, lora_type):
+        if (family, lora_type) not in finished:
+            sizes, place = WIDE.get(lora_type, {}), str(tmp_path / f"{family} {lora_type}")
+            config = config_of(family, **DEMANDING, **sizes, lora_type=lora_type, output_dir=place)
+            run(config)
+            finished[family, lora_type] = config
+        return finished[family, lora_type]
+
+    return found
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("family", "lora_type"), CASES)
-def test_a_run_of_any_type_goes_on_bit_by_bit(config_of, tmp_path, family, lora_type):
-    whole = config_of(
-        family,
-        **DEMANDING,
-        lora_type=lora_type,
-        **WIDE.get(lora_type, {}),
-        output_dir=str(tmp_path / "whole"),
-    )
+def test_a_run_of_any_type_goes_on_bit_by_bit(finished_run, tmp_path, family, lora_type):
+    whole = finished_run(family, lora_type)
     parts = whole.with_changes(output_dir=str(tmp_path / "parts"))
-    run(whole)
     run(parts, stop_after=2)
     run(parts.with_changes(resume="latest"))
     assert_same_weights(parts, whole)
@@ -72,14 +86,12 @@ def answers(settings, weights):
 
 
 @pytest.mark.slow
-def test_another_process_gets_the_same_answers(config_of, tmp_path):
+def test_another_process_gets_the_same_answers(finished_run):
     """One process answers for every type: to start it takes longer than all of the answers."""
     files = {}
     for family, lora_type in CASES:
-        name = f"{family} {lora_type}"
-        changes = {"lora_type": lora_type, **WIDE.get(lora_type, {}), "output_dir": str(tmp_path / name)}
-        run(config_of(family, **DEMANDING, **changes, max_train_steps=1))
-        files[name] = [str(tmp_path / name / f"tiny.{end}") for end in ("config.toml", "safetensors")]
+        folder = Path(finished_run(family, lora_type).output_dir)
+        files[folder.name] = [str(folder / f"tiny.{end}") for end in ("config.toml", "safetensors")]
     program = (
         f"import json, sys; sys.path[:0] = {[*sys.path, str(Path(__file__).parent)]!r}\n"
         "from test_again_elsewhere import answers\n"
@@ -95,14 +107,12 @@ def test_another_process_gets_the_same_answers(config_of, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lora_type", LORA_TYPES)
-def test_a_run_begins_with_a_file_of_any_type(make_config, tmp_path, lora_type):
+def test_a_run_begins_with_a_file_of_any_type(finished_run, tmp_path, lora_type):
     """With no learning rate to speak of, the second run saves what it began with."""
-    first = make_config(
-        lora_type=lora_type, **WIDE.get(lora_type, {}), max_train_steps=2, unet_lr=1e-3, text_encoder_lr=1e-3
-    )
-    run(first)
+    first = finished_run("SD1.5", lora_type)
+    file = Path(first.output_dir) / "tiny.safetensors"
     begun = first.with_changes(
-        continue_from_lora=str(tmp_path / "out" / "tiny.safetensors"),
+        continue_from_lora=str(file),
         output_dir=str(tmp_path / "next"),
         unet_lr=1e-30,
         text_encoder_lr=1e-30,
@@ -110,7 +120,7 @@ def test_a_run_begins_with_a_file_of_any_type(make_config, tmp_path, lora_type):
         max_train_steps=1,
     )
     run(begun)
-    ours, theirs = (load_file(tmp_path / folder / "tiny.safetensors") for folder in ("next", "out"))
+    ours, theirs = load_file(tmp_path / "next" / "tiny.safetensors"), load_file(file)
     assert ours.keys() == theirs.keys()
     for name, tensor in theirs.items():
         torch.testing.assert_close(ours[name], tensor, rtol=1e-5, atol=1e-6)

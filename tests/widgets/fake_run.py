@@ -1,30 +1,15 @@
 """A run that trains nothing: the same thread, events and controls as a real one, at the speed asked for."""
 
-import math
-import random
 import threading
 import time
 from pathlib import Path
 
+from events import started, step_done
 from PIL import Image, ImageDraw
 
-from lora_widgets.events import Finished, Notice, PhaseProgress, SampleReady, Saved, Started, StepDone
+from lora_widgets.events import Finished, Notice, PhaseProgress, SampleReady, Saved
 
 PROMPTS = ("a photo of zork on a green meadow", "zork beside a red house, <b>at night</b>")
-
-
-def step_done(step, *, loss=None, seconds=0.1):
-    noise = random.Random(step)
-    if loss is None:
-        loss = 0.08 + 0.3 * math.exp(-step / 60) + noise.gauss(0, 0.03)
-    rates = {"unet": 1e-4 * min(1, step / 20), "text_encoder": 5e-5 * min(1, step / 20)}
-    return StepDone(step, 1 + (step - 1) // 75, abs(loss), rates, 0.5, seconds, 8)
-
-
-def started(total, *, start_step=0, name="zork"):
-    counts = {"unet": 96, "text_encoder": 12}
-    sizes = {"unet": 811008, "text_encoder": 49152}
-    return Started(name, "/runs/zork", total, 75, math.ceil(total / 75), start_step, counts, sizes, "cpu")
 
 
 def draw_sample(path, *, sharpness, size=64):

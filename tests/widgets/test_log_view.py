@@ -2,7 +2,7 @@
 
 import ipywidgets
 import pytest
-from fake_run import started, step_done
+from events import started, step_done
 
 from lora_widgets.events import Failed, Finished, Notice, PhaseProgress, Saved, TimeEstimate
 from lora_widgets.widgets.log_view import MAX_LINES, LogView, entry_of

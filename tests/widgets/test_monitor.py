@@ -5,7 +5,8 @@ import time
 
 import ipywidgets
 import pytest
-from fake_run import FakeRun, started, step_done
+from events import started, step_done
+from fake_run import FakeRun
 
 from lora_widgets.events import Failed, Finished, Notice, PhaseProgress
 from lora_widgets.widgets import kept_output

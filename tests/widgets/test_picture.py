@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from fake_run import step_done
+from events import step_done
 from PIL import Image
 
 from lora_widgets.widgets.picture import loss_picture, write_loss_picture

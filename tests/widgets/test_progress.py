@@ -1,7 +1,7 @@
 """Tests of lora_widgets/widgets/progress.py."""
 
 import pytest
-from fake_run import started, step_done
+from events import started, step_done
 
 from lora_widgets.events import Finished, PhaseProgress
 from lora_widgets.widgets.progress import Progress

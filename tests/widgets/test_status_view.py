@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from fake_run import started, step_done
+from events import started, step_done
 
 from lora_widgets.events import Failed, Finished, PhaseProgress
 from lora_widgets.widgets.progress import Progress

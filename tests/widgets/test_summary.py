@@ -1,6 +1,6 @@
 """Tests of lora_widgets/widgets/summary.py."""
 
-from fake_run import step_done
+from events import step_done
 
 from lora_widgets.events import Failed, Finished
 from lora_widgets.widgets.summary import summary_html, summary_text
