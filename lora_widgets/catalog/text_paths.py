@@ -10,7 +10,8 @@ WITH_PROJECTION = frozenset(
 
 
 def clip_path(path: str) -> str:
-    """Return the path in files of a module of CLIP, below ``text_model``: a level that transformers 5 dropped
-    where nothing is beside it.
+    """Return the path in files of a module of CLIP.
+
+    All but the projection is below ``text_model`` there, a level that transformers 5 dropped in some models.
     """
     return path if path == PROJECTION or path.startswith(_LEVEL) else _LEVEL + path

@@ -46,8 +46,13 @@ unet_target_name = ["time_embed.0", "final_layer.*", "x_embedder.*", "img_in", "
 text_encoder_target_module = ["CLIPTextTransformer"]
 text_encoder_target_name = ["text_projection"]
 exclude_name = [".*k_proj", ".*to_k"]
-module_algo_map = { Conv2d = { algo = "lokr", factor = 4 }, CLIPSdpaAttention = { dim = 5 }, GELU = { dim = 7 } }
-name_algo_map = { ".*to_v" = { algo = "loha", dim = 2 }, ".*fc1" = { algo = "full" } }
+[module_algo_map]
+Conv2d = { algo = "lokr", factor = 4 }
+CLIPSdpaAttention = { dim = 5 }
+GELU = { dim = 7 }
+[name_algo_map]
+".*to_v" = { algo = "loha", dim = 2 }
+".*fc1" = { algo = "full" }
 """
 
 
