@@ -49,6 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_check(commands)
     _add_settings(commands)
     _add_file(commands)
+    _add_cache(commands)
     return parser
 
 
@@ -101,6 +102,26 @@ def _add_file(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -
     add_tools(commands.add_parser("file", help=text, description=_sentence(text)))
 
 
+def _add_cache(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    text = "show what is cached on disk, or delete what no run has used for long"
+    cache = commands.add_parser("cache", help=text, description=_sentence(text))
+    cache.add_argument(
+        "folders",
+        nargs="*",
+        type=Path,
+        metavar="FOLDER",
+        help="folder of `cache_dir` (default: the usual one)",
+    )
+    cache.add_argument(
+        "--delete-unused",
+        dest="unused_days",
+        type=_days,
+        metavar="DAYS",
+        help="delete what was not used for so many days, such as 30d; nothing that another program made",
+    )
+    cache.add_argument("--dry-run", action="store_true", help="only say what would be deleted")
+
+
 def _add_config_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", type=Path, metavar="CONFIG", help="configuration file, .toml or .json")
     parser.add_argument(
@@ -123,6 +144,13 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return number
+
+
+def _days(text: str) -> int:
+    try:
+        return _positive(text.removesuffix("d"))
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of days above 0, such as 30d") from error
 
 
 def _assignment(text: str) -> tuple[str, str]:

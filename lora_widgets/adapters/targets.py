@@ -8,12 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from lora_widgets.adapters.keys import kohya_name
+from lora_widgets.catalog.block_classes import present_class
 from lora_widgets.catalog.layer_presets import LAYER_PRESETS, LayerChoice
 from lora_widgets.config.adapter_plan import is_chosen
 from lora_widgets.families.family import Root, alone
 from lora_widgets.families.stored_linear import weight_of
 
 Layer = nn.Linear | nn.Conv2d | nn.LayerNorm | nn.GroupNorm
+_KINDS = (nn.Linear, nn.Conv2d, nn.LayerNorm, nn.GroupNorm)
 
 _PLAIN = LAYER_PRESETS["attn-mlp"]
 LORA_LAYERS = LayerChoice(_PLAIN.denoiser.blocks | _PLAIN.text.blocks)
@@ -47,7 +49,7 @@ class Target:
 
     It has one member, except where files stack the weights of several modules that read the same input. Other
     programs may write it under one of ``other_names``. ``path`` is where files have it in the model, and
-    ``blocks`` are the classes of the modules around it.
+    ``blocks`` are its class and those of the modules around it.
     """
 
     name: str
@@ -103,7 +105,7 @@ def targets(root: Root, choice: LayerChoice = LORA_LAYERS) -> list[Target]:
         path
         for path, module in modules.items()
         if _is_adaptable(module, choice)
-        and is_chosen(root.path_in_files(path), {*_around(path, modules), type(module).__name__}, choice)
+        and is_chosen(root.path_in_files(path), _classes(path, modules), choice)
     ]
     by_path: dict[str, list[str]] = {}
     for path in chosen:
@@ -113,10 +115,12 @@ def targets(root: Root, choice: LayerChoice = LORA_LAYERS) -> list[Target]:
     return [_target(root, paths, modules) for paths in by_path.values()]
 
 
-def _around(path: str, modules: Mapping[str, nn.Module]) -> frozenset[str]:
-    """Return the classes of the modules that a module is in."""
-    steps = path.split(".")
-    return frozenset(type(modules[".".join(steps[:depth])]).__name__ for depth in range(len(steps)))
+def _classes(path: str, modules: Mapping[str, nn.Module]) -> frozenset[str]:
+    """Return the class of a layer, whatever is kept of its weight, and those of the modules that it is in."""
+    steps, own = path.split("."), modules[path]
+    kind = next(kind for kind in _KINDS if isinstance(own, kind))
+    around = (type(modules[".".join(steps[:depth])]) for depth in range(len(steps)))
+    return frozenset(present_class(found.__name__) for found in (kind, *around))
 
 
 def _is_adaptable(module: nn.Module, choice: LayerChoice) -> TypeGuard[Layer]:
@@ -148,7 +152,7 @@ def _target(root: Root, paths: list[str], modules: dict[str, nn.Module]) -> Targ
         assert isinstance(module, Layer)  # nothing else was chosen
         start, end = end, end + len(module.weight)
         members.append(Member(module, slice(start, end), path in root.halves_swapped))
-    blocks = _around(paths[0], modules)
+    blocks = frozenset[str]().union(*(_classes(path, modules) for path in paths))
     # diffusers writes its own paths, and counts no first text encoder; none holds stacked ones together.
     theirs = kohya_name("lora_te" if root.prefix == "lora_te1" else root.prefix, paths[0])
     others = () if theirs == name or len(paths) > 1 else (theirs,)

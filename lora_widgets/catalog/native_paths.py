@@ -27,15 +27,19 @@ def fused(path: str, *members: str) -> dict[str, NativePlace]:
     return {member: NativePlace(path, row) for row, member in enumerate(members)}
 
 
-def native_path(blocks: tuple[NativeBlocks, ...]) -> Callable[[str], str]:
-    """Return the function from a module's path to its path in files; modules outside blocks keep theirs."""
+def native_path(blocks: tuple[NativeBlocks, ...], outside: Mapping[str, str]) -> Callable[[str], str]:
+    """Return the function from a module's path to its path in files, which is its own if none is known.
+
+    ``outside`` has the modules outside of blocks: path in files -> path here.
+    """
+    others = {ours: native for native, ours in outside.items()}
 
     def path_in_files(path: str) -> str:
         for kind in blocks:
             if found := _in_block(kind, path):
                 index, place = found
                 return f"{kind.native}.{index}.{place.path}"
-        return path
+        return others.get(path, path)
 
     return path_in_files
 
@@ -49,8 +53,10 @@ def native_row(blocks: tuple[NativeBlocks, ...]) -> Callable[[str], int]:
     return place_in_files
 
 
-def members_of(blocks: tuple[NativeBlocks, ...], path: str) -> tuple[str, ...]:
+def members_of(blocks: tuple[NativeBlocks, ...], outside: Mapping[str, str], path: str) -> tuple[str, ...]:
     """Return the paths here of the modules that make up a module in files; none for an unknown path."""
+    if path in outside:
+        return (outside[path],)
     for kind in blocks:
         if match := re.fullmatch(rf"{kind.native}\.(\d+)\.(.+)", path):
             found = [ours for ours, place in kind.modules.items() if place.path == match[2]]

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from lora_widgets.catalog.block_classes import present_class
 from lora_widgets.catalog.layer_presets import LAYER_PRESETS, LayerChoice, LayerOverride, LayerPreset
 from lora_widgets.catalog.lora_types import LORA_TYPES
 from lora_widgets.errors import ConfigError
@@ -75,7 +76,7 @@ def _read(path: str, content: Mapping[str, Any]) -> LayerPreset:
 
     def choice(part: str) -> LayerChoice:
         return LayerChoice(
-            frozenset(content.get(f"{part}_target_module", ())),
+            frozenset(map(present_class, content.get(f"{part}_target_module", ()))),
             names=tuple(content.get(f"{part}_target_name", ())),
             kernels=content.get("enable_conv", True),
             excluded=excluded,
@@ -108,7 +109,7 @@ def _override(path: str, pattern: str, values: Any, *, of_block: bool) -> LayerO
             f"The preset file {path!r} sets {', '.join(sorted(unknown))} at {pattern}, which is not known. "
             f"Use {', '.join((*_SIZES, *_NUMBERS, *_SWITCHES))}."
         )
-    return LayerOverride(pattern, of_block, algorithm, settings)
+    return LayerOverride(present_class(pattern) if of_block else pattern, of_block, algorithm, settings)
 
 
 def _words(kind: type) -> str:

@@ -1,13 +1,14 @@
 """The layers of a base model that an adapter can change, by names and shapes in its files; torch-free."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from lora_widgets.catalog.block_classes import block_classes
+from lora_widgets.catalog.block_classes import classes_around, own_class
 from lora_widgets.catalog.families import FAMILIES
 from lora_widgets.catalog.native_paths import NativeBlocks, members_of, native_path
-from lora_widgets.catalog.transformer_paths import FLUX_BLOCKS, SD3_BLOCKS
+from lora_widgets.catalog.text_paths import PROJECTION, WITH_PROJECTION, clip_path
+from lora_widgets.catalog.transformer_paths import FLUX_BLOCKS, FLUX_OUTSIDE, SD3_BLOCKS, SD3_OUTSIDE
 from lora_widgets.catalog.unet_paths import from_ldm, sgm_path
 from lora_widgets.config.facts import LayerFacts
 
@@ -15,7 +16,10 @@ Shapes = Mapping[str, tuple[int, ...]]
 Weight = tuple[tuple[str, ...], tuple[int, ...], bool]
 """The paths of the modules that are one weight in the file, its shape, and whether there is a bias."""
 
-_BLOCKS: dict[str, tuple[NativeBlocks, ...]] = {"Flux": FLUX_BLOCKS, "SD3": SD3_BLOCKS}
+_NATIVE: dict[str, tuple[tuple[NativeBlocks, ...], Mapping[str, str]]] = {
+    "Flux": (FLUX_BLOCKS, FLUX_OUTSIDE),
+    "SD3": (SD3_BLOCKS, SD3_OUTSIDE),
+}
 _BEGINNINGS = re.compile(
     r"model\.diffusion_model\.|(cond_stage_model|conditioner\.embedders\.\d|text_encoders\.clip_[lg])"
     r"(\.model)?\.transformer\.|conditioner\.embedders\.1\.model\."
@@ -27,9 +31,10 @@ _OPEN_CLIP = (
     (re.compile(r"\.ln_(\d)$"), r".layer_norm\1"),
     (re.compile(r"\.mlp\.c_fc$"), ".mlp.fc1"),
     (re.compile(r"\.mlp\.c_proj$"), ".mlp.fc2"),
+    (re.compile(r"^ln_final$"), "final_layer_norm"),
 )
 _STACKED_IN_OPEN_CLIP = re.compile(r"^(?:transformer\.)?resblocks\.(\d+)\.attn\.in_proj_weight$")
-_EMBEDDING = re.compile(r"(embedding|embed_tokens|shared|embeddings?\.\w+)$")
+_EMBEDDING = re.compile(r"(token_embedding|position_embedding|embed_tokens|shared)$")
 _NORM_OF_ANOTHER_KIND = re.compile(r"(norm_\w*[qk]|ln_[qk]|norm\.\w+_norm)$")  # RMSNorm has no adapter
 _T5 = "block.0.layer.0.SelfAttention.q.weight"
 
@@ -42,21 +47,24 @@ def adaptable_layers(shapes: Shapes, *, component: str, family: str) -> tuple[La
     if family not in FAMILIES:
         return ()
     if component == "unet":
-        return _stacked(_of_denoiser(shapes, family), "unet", family)
+        return _stacked(tuple(_of_denoiser(shapes, family)), "unet", family)
     names, place = FAMILIES[family].text_encoders, int(component) - 1
     if place >= len(names) or any(name.endswith(_T5) for name in shapes):
         return ()
-    return _stacked(_of_clip(shapes), names[place], family)
+    weights = tuple(_of_clip(shapes, projects=(family, names[place]) in WITH_PROJECTION))
+    return _stacked(weights, names[place], family)
 
 
-def _stacked(weights: Iterable[Weight], component: str, family: str) -> tuple[LayerFacts, ...]:
+def _stacked(weights: Sequence[Weight], component: str, family: str) -> tuple[LayerFacts, ...]:
     """Put the weights together that are one module in files of adapters, as q, k and v of Flux."""
     in_files = _path_in_files(component, family)
+    everything = {path for paths, _, _ in weights for path in paths}
+    around = classes_around(everything, component=component, family=family)
     found: dict[str, LayerFacts] = {}
     for paths, shape, has_bias in weights:
-        path = in_files(paths[0])
-        classes = (block_classes(here, component=component, family=family) for here in paths)
-        layer = LayerFacts(component, path, shape, frozenset[str]().union(*classes), has_bias)
+        path, own = in_files(paths[0]), own_class(paths[0], shape, component=component)
+        classes = frozenset({own}).union(*map(around, paths))
+        layer = LayerFacts(component, path, shape, classes, has_bias)
         found[path] = _below(found[path], layer) if path in found else layer
     return tuple(found.values())
 
@@ -74,33 +82,39 @@ def _below(upper: LayerFacts, lower: LayerFacts) -> LayerFacts:
 def _path_in_files(component: str, family: str) -> Callable[[str], str]:
     if component != "unet":
         return str
-    if family in _BLOCKS:
-        return native_path(_BLOCKS[family])
+    if family in _NATIVE:
+        return native_path(*_NATIVE[family])
     return sgm_path if family == "SDXL" else str
 
 
 def _of_denoiser(shapes: Shapes, family: str) -> Iterator[Weight]:
     for path, shape, has_bias in _weights(shapes):
-        if family in _BLOCKS:
-            yield members_of(_BLOCKS[family], path) or (path,), shape, has_bias
+        if family in _NATIVE:
+            yield members_of(*_NATIVE[family], path) or (path,), shape, has_bias
         else:
             yield (from_ldm(path) or path,), shape, has_bias
 
 
-def _of_clip(shapes: Shapes) -> Iterator[Weight]:
+def _of_clip(shapes: Shapes, *, projects: bool) -> Iterator[Weight]:
+    """Yield the layers of CLIP; a projection in a file counts only where the family ``projects``."""
     for path, shape, has_bias in _weights(shapes):
-        yield (_path_of_clip(path),), shape, has_bias
+        in_clip = _path_of_clip(path)
+        if projects or in_clip != PROJECTION:
+            yield (in_clip,), shape, has_bias
     for name, shape in shapes.items():
-        if match := _STACKED_IN_OPEN_CLIP.match(_BEGINNINGS.sub("", name, count=1)):
+        inside = _BEGINNINGS.sub("", name, count=1)
+        if match := _STACKED_IN_OPEN_CLIP.match(inside):
             for part in ("q", "k", "v"):
-                path = f"encoder.layers.{match[1]}.self_attn.{part}_proj"
+                path = clip_path(f"encoder.layers.{match[1]}.self_attn.{part}_proj")
                 yield (path,), (shape[0] // 3, *shape[1:]), True
+        elif projects and inside == PROJECTION:  # OpenCLIP has it as a matrix (inputs, outputs)
+            yield (PROJECTION,), shape[::-1], False
 
 
 def _path_of_clip(path: str) -> str:
     for pattern, ours in _OPEN_CLIP:
         path = pattern.sub(ours, path)
-    return path.removeprefix("text_model.")
+    return clip_path(path)
 
 
 def _weights(shapes: Shapes) -> Iterator[tuple[str, tuple[int, ...], bool]]:

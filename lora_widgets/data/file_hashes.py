@@ -3,18 +3,17 @@
 import hashlib
 import json
 import logging
-import time
-import uuid
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 from lora_widgets.config.file_stamp import is_settled
+from lora_widgets.data.cache_layout import HASHES_SUFFIX, new_name
+from lora_widgets.data.last_use import note_use
 from lora_widgets.errors import DatasetError
 
 DIGEST_BYTES = 16
-_SUFFIX = ".hashes"
 
 
 class Stamp(NamedTuple):
@@ -86,17 +85,18 @@ class FileHashes:
             return
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
-            path = self._folder / f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}{_SUFFIX}"
+            path = self._folder / f"{new_name()}{HASHES_SUFFIX}"
             path.write_text("\n".join(self._new) + "\n", encoding="utf-8")
         except OSError as error:
             logging.getLogger(__name__).warning("hashes are not remembered in %s: %s", self._folder, error)
         self._new.clear()
 
     def _load(self, wanted: Collection[str]) -> None:
-        for path in sorted(self._folder.glob(f"*{_SUFFIX}")):
-            for name, stamp, digest in _read_lines(path):
-                if name in wanted:
-                    self._known[name] = (stamp, digest)
+        for path in sorted(self._folder.glob(f"*{HASHES_SUFFIX}")):
+            found = {name: (stamp, digest) for name, stamp, digest in _read_lines(path) if name in wanted}
+            if found:
+                note_use(path)
+            self._known.update(found)
 
 
 def _read_lines(path: Path) -> Iterator[tuple[str, Stamp, str]]:

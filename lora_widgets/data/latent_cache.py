@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from lora_widgets.data.cache_layout import HASHES, LATENT_STORES
 from lora_widgets.data.dataset import Dataset, LatentKey
 from lora_widgets.data.file_hashes import FileHashes
 from lora_widgets.data.order import chunks
@@ -19,8 +20,6 @@ from lora_widgets.data.prefetch import Prefetcher
 from lora_widgets.data.tensor_store import DiskStore, MemoryStore, Missing, TensorStore
 from lora_widgets.errors import TrainingError
 
-FORMAT = "latents-1"
-"""Changes whenever pictures are opened, scaled or encoded in another way."""
 REPORT_EVERY = 16
 _LATENTS = "latents"
 
@@ -51,8 +50,8 @@ class LatentCache:
 
         ``encoder`` tells the VAE, with its precision, from every other.
         """
-        hashes = FileHashes(folder / "files", {image.path for image in dataset.images})
-        return cls(dataset, DiskStore(folder / FORMAT / encoder), hashes)
+        hashes = FileHashes(folder / HASHES, {image.path for image in dataset.images})
+        return cls(dataset, DiskStore(folder / LATENT_STORES / encoder), hashes)
 
     def __getitem__(self, key: LatentKey) -> Tensor:
         return self._store.read(self._name(key))[_LATENTS]

@@ -8,8 +8,6 @@ its own, so runs that share a folder cannot disturb each other; where two hold a
 
 import json
 import os
-import time
-import uuid
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -21,6 +19,8 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from lora_widgets.data.cache_folder import cannot_write
+from lora_widgets.data.cache_layout import INDEX_SUFFIX, TENSORS_SUFFIX, new_name
+from lora_widgets.data.last_use import Uses
 from lora_widgets.errors import CacheError
 
 Tensors = Mapping[str, Tensor]
@@ -112,7 +112,8 @@ class DiskStore:
         self.folder = folder
         self._places: dict[str, _Place] = {}
         self._shard: _NewShard | None = None
-        for index in sorted(folder.glob("*.index")):
+        self._uses = Uses()
+        for index in sorted(folder.glob(f"*{INDEX_SUFFIX}")):
             self._places.update(_read_index(index))
 
     @property
@@ -125,7 +126,7 @@ class DiskStore:
         place = self._places.get(name)
         if place is None:
             return "absent"
-        return "damaged" if _payload(place) is None else "whole"
+        return "damaged" if self._payload(place) is None else "whole"
 
     def read(self, name: str) -> dict[str, Tensor]:
         """Return a group that is there; the file is opened anew, so no handle outlives a run.
@@ -133,7 +134,7 @@ class DiskStore:
         Raises:
             CacheError: it was damaged since the run looked at it.
         """
-        payload = _payload(self._places[name])
+        payload = self._payload(self._places[name])
         if payload is None:
             raise CacheError(
                 f"The cache in {self.folder} was changed or deleted while the run used it. Start again: what "
@@ -167,6 +168,14 @@ class DiskStore:
         payload = save({key: value.contiguous() for key, value in tensors.items()})
         self._places[name] = self._shard.append(name, payload)
 
+    def _payload(self, place: "_Place") -> bytes | None:
+        payload = _payload(place)
+        if payload is not None:
+            self._uses.note(
+                place.path.with_suffix(INDEX_SUFFIX)
+            )  # the small one: some drives upload it whole
+        return payload
+
     def _end_shard(self) -> None:
         shard, self._shard = self._shard, None
         if shard is not None:
@@ -193,13 +202,13 @@ class _NewShard:
     @classmethod
     def begin(cls, folder: Path) -> "_NewShard":
         """Make the files; their names sort by age."""
-        stem = folder / f"{time.time_ns():020d}-{uuid.uuid4().hex[:8]}"
-        path = stem.with_suffix(".tensors")
+        stem = folder / new_name()
+        path = stem.with_suffix(TENSORS_SUFFIX)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             data = open_new(path)
             try:
-                return cls(path, data, open_new(stem.with_suffix(".index")))
+                return cls(path, data, open_new(stem.with_suffix(INDEX_SUFFIX)))
             except OSError:
                 data.close()
                 path.unlink()
@@ -232,7 +241,7 @@ class _NewShard:
                     os.fsync(file.fileno())
             if not self.length:
                 self._path.unlink()
-                self._path.with_suffix(".index").unlink()
+                self._path.with_suffix(INDEX_SUFFIX).unlink()
         except OSError as error:
             raise cannot_write(self._path.parent, error) from error
 
@@ -250,7 +259,7 @@ def _write_all(file: FileIO, content: bytes) -> None:
 
 def _read_index(path: Path) -> Iterator[tuple[str, _Place]]:
     """Yield what the lines of a shard say; a torn or damaged line says nothing."""
-    shard = path.with_suffix(".tensors")
+    shard = path.with_suffix(TENSORS_SUFFIX)
     with suppress(OSError):
         for line in path.read_bytes().splitlines():
             try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from lora_widgets.catalog.text_paths import clip_path
 from lora_widgets.config.captions import TOKENS_PER_WINDOW
 from lora_widgets.config.memory import blocks_of_flux
 from lora_widgets.diffusion.flow import even_sigmas, sigmas_by_size
@@ -113,7 +114,7 @@ class Flux:
         if self.transformer is not None:
             found["unet"] = flux_root(self.transformer)
         if self.clip_l.model is not None:
-            found["text_encoder"] = Root(self.clip_l.model, "lora_te1")
+            found["text_encoder"] = Root(self.clip_l.model, "lora_te1", clip_path)
         return found
 
     def enable_gradient_checkpointing(self, *, unet: bool, text_encoder: bool) -> None:

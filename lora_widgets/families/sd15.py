@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from lora_widgets.catalog.text_paths import clip_path
 from lora_widgets.families import clip_text, denoiser
 from lora_widgets.families.autoencoder import Autoencoder
 from lora_widgets.families.family import Root, TextEmbedding
@@ -76,10 +77,12 @@ class SD15:
 
     def roots(self) -> dict[str, Root]:
         """Return the loaded parts an adapter can attach to, by component."""
-        parts = {"unet": (self.unet, "lora_unet"), "text_encoder": (self.clip_l.model, "lora_te")}
-        return {
-            component: Root(part, prefix) for component, (part, prefix) in parts.items() if part is not None
-        }
+        found: dict[str, Root] = {}
+        if self.unet is not None:
+            found["unet"] = Root(self.unet, "lora_unet")
+        if self.clip_l.model is not None:
+            found["text_encoder"] = Root(self.clip_l.model, "lora_te", clip_path)
+        return found
 
     def enable_gradient_checkpointing(self, *, unet: bool, text_encoder: bool) -> None:
         """Recompute activations in the backward pass of the chosen parts, which must be loaded."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from lora_widgets.catalog.text_paths import clip_path
 from lora_widgets.config.captions import TOKENS_PER_WINDOW
 from lora_widgets.families import block_swap, clip_text, denoiser
 from lora_widgets.families.autoencoder import Autoencoder
@@ -131,7 +132,7 @@ class SD3:
             found["unet"] = sd3_root(self.transformer)
         for number, clip in enumerate(self.clips, 1):
             if clip.model is not None:
-                found[f"text_encoder_{number}"] = Root(clip.model, f"lora_te{number}")
+                found[f"text_encoder_{number}"] = Root(clip.model, f"lora_te{number}", clip_path)
         return found
 
     def enable_gradient_checkpointing(self, *, unet: bool, text_encoder: bool) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from lora_widgets.catalog.text_paths import clip_path
 from lora_widgets.catalog.unet_paths import sgm_path
 from lora_widgets.families import clip_text, denoiser
 from lora_widgets.families.autoencoder import Autoencoder
@@ -95,7 +96,7 @@ class SDXL:
             found["unet"] = Root(self.unet, "lora_unet", sgm_path)
         for number, clip in enumerate(self.clips, 1):
             if clip.model is not None:
-                found[f"text_encoder_{number}"] = Root(clip.model, f"lora_te{number}")
+                found[f"text_encoder_{number}"] = Root(clip.model, f"lora_te{number}", clip_path)
         return found
 
     def enable_gradient_checkpointing(self, *, unet: bool, text_encoder: bool) -> None:

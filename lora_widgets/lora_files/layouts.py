@@ -13,7 +13,13 @@ import torch
 from torch import Tensor
 
 from lora_widgets.catalog.native_paths import NativeBlocks
-from lora_widgets.catalog.transformer_paths import FLUX_BLOCKS, SD3_BLOCKS
+from lora_widgets.catalog.transformer_paths import (
+    FLUX_BLOCKS,
+    FLUX_OUTSIDE,
+    LAST_MODULATION,
+    SD3_BLOCKS,
+    SD3_OUTSIDE,
+)
 from lora_widgets.catalog.unet_paths import from_ldm, to_ldm
 
 Paths = Literal["unet", "ldm unet", "blocks", "text"]
@@ -85,29 +91,6 @@ class MemberPlace:
 _CLIP_L = ("text_encoders.clip_l.transformer", "text_encoders.clip_g.transformer")
 _T5 = "text_encoders.t5xxl.transformer"
 _DENOISER_IN_FILE = ("model.diffusion_model.", "")
-_FLUX_OUTSIDE = {
-    "img_in": "x_embedder",
-    "txt_in": "context_embedder",
-    "time_in.in_layer": "time_text_embed.timestep_embedder.linear_1",
-    "time_in.out_layer": "time_text_embed.timestep_embedder.linear_2",
-    "vector_in.in_layer": "time_text_embed.text_embedder.linear_1",
-    "vector_in.out_layer": "time_text_embed.text_embedder.linear_2",
-    "guidance_in.in_layer": "time_text_embed.guidance_embedder.linear_1",
-    "guidance_in.out_layer": "time_text_embed.guidance_embedder.linear_2",
-    "final_layer.linear": "proj_out",
-    "final_layer.adaLN_modulation.1": "norm_out.linear",
-}
-_SD3_OUTSIDE = {
-    "x_embedder.proj": "pos_embed.proj",
-    "context_embedder": "context_embedder",
-    "t_embedder.mlp.0": "time_text_embed.timestep_embedder.linear_1",
-    "t_embedder.mlp.2": "time_text_embed.timestep_embedder.linear_2",
-    "y_embedder.mlp.0": "time_text_embed.text_embedder.linear_1",
-    "y_embedder.mlp.2": "time_text_embed.text_embedder.linear_2",
-    "final_layer.linear": "proj_out",
-    "final_layer.adaLN_modulation.1": "norm_out.linear",
-}
-_LAST_MODULATION = "final_layer.adaLN_modulation.1"
 _CONTEXT_MODULATION = "context_block.adaLN_modulation.1"
 
 _ROWS = (
@@ -152,7 +135,7 @@ _ROWS = (
         ),
         versions=("flux",),
         blocks=FLUX_BLOCKS,
-        outside=_FLUX_OUTSIDE,
+        outside=FLUX_OUTSIDE,
     ),
     Layout(
         family="SD3",
@@ -164,7 +147,7 @@ _ROWS = (
         ),
         versions=("sd3", "stable-diffusion-3"),
         blocks=SD3_BLOCKS,
-        outside=_SD3_OUTSIDE,
+        outside=SD3_OUTSIDE,
     ),
 )
 
@@ -197,7 +180,8 @@ def members(
     if component.paths != "blocks":
         return (MemberPlace(path),)
     if layout.outside and path in layout.outside:
-        return (MemberPlace(layout.outside[path], halves_swapped=path == _LAST_MODULATION),)
+        member = layout.outside[path]
+        return (MemberPlace(member, halves_swapped=member == LAST_MODULATION),)
     found = _stacked(layout.family).get(_numberless(path), ())
     if not found:
         return (MemberPlace(path),)

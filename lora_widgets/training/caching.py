@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lora_widgets.data.cache_folder import cache_folder
+from lora_widgets.data.cache_layout import T5_STORES, TEXT_STORES
 from lora_widgets.data.dataset import Dataset, LatentKey
 from lora_widgets.data.latent_cache import LatentCache
 from lora_widgets.data.tensor_store import DiskStore, MemoryStore, Missing
@@ -24,7 +25,7 @@ from lora_widgets.training.known_parts import PartOnDemand
 from lora_widgets.training.plan import Plan
 from lora_widgets.training.precision import VAE_OVERFLOWS, Precision
 from lora_widgets.training.randomness import generator_for
-from lora_widgets.training.text import FORMAT, T5_FORMAT, CachedText, LiveText
+from lora_widgets.training.text import CachedText, LiveText
 
 KNOWN_PICTURES, PICTURES = "Looking up cached pictures", "Encoding pictures"
 KNOWN_CAPTIONS, CAPTIONS = "Looking up cached captions", "Encoding captions"
@@ -97,14 +98,14 @@ def all_text(plan: Plan, precision: Precision, encode: LiveText, part: PartOnDem
 
     def folder(fingerprint: str) -> Path:
         decides = (fingerprint, str(precision.autocast), settings)
-        return Path(FORMAT) / blake2b(repr(decides).encode(), digest_size=16).hexdigest()
+        return Path(TEXT_STORES) / blake2b(repr(decides).encode(), digest_size=16).hexdigest()
 
     return TextWork(encode.frozen, part, "text encoder", folder)
 
 
 def text_of_t5(t5: T5, part: PartOnDemand) -> TextWork:
     """Return the work of T5 alone."""
-    return TextWork(t5, part, "T5", lambda fingerprint: Path(T5_FORMAT) / fingerprint)
+    return TextWork(t5, part, "T5", lambda fingerprint: Path(T5_STORES) / fingerprint)
 
 
 def cache_text(

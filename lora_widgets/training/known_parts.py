@@ -15,6 +15,7 @@ from typing import Protocol
 
 import torch
 
+from lora_widgets.data.last_use import note_use
 from lora_widgets.events import Event, PhaseProgress
 from lora_widgets.training.precision import Precision
 
@@ -52,7 +53,10 @@ class KnownParts:
             found = (self._folder / origin).read_text(encoding="ascii", errors="replace")
         except OSError:
             return None
-        return found if _FINGERPRINT.fullmatch(found) else None
+        if not _FINGERPRINT.fullmatch(found):
+            return None
+        note_use(self._folder / origin)
+        return found
 
     def remember(self, origin: str, fingerprint: str) -> None:
         """Keep a fingerprint; where that cannot be done, the next run loads the part again."""

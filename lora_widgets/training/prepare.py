@@ -13,6 +13,7 @@ from lora_widgets.adapters.adapter import Adapter
 from lora_widgets.adapters.attach import attach
 from lora_widgets.config.files import save_config
 from lora_widgets.data.cache_folder import cache_folder
+from lora_widgets.data.cache_layout import PARTS
 from lora_widgets.data.dataset import Batch, Dataset
 from lora_widgets.events import Event, Notice, PhaseProgress, Started
 from lora_widgets.families.autoencoder import Autoencoder
@@ -257,7 +258,7 @@ def _prepare_latents(
 
 
 def _known_parts(plan: Plan) -> KnownParts:
-    return KnownParts(cache_folder(plan.config.cache_dir) / "parts")
+    return KnownParts(cache_folder(plan.config.cache_dir) / PARTS)
 
 
 @contextmanager

@@ -11,8 +11,6 @@ from lora_widgets.data.tensor_store import Missing, TensorStore
 from lora_widgets.families.family import Family, TextEmbedding
 from lora_widgets.training.precision import Precision
 
-FORMAT, T5_FORMAT = "text-1", "t5-1"
-"""Change whenever captions are encoded in another way, by all text encoders or by T5 alone."""
 REPORT_EVERY = 64
 
 

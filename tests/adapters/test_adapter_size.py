@@ -5,6 +5,8 @@ import torch
 from tiny import make_tiny, make_tiny_file, settings_for
 
 from lora_widgets.adapters.attach import attach
+from lora_widgets.adapters.targets import targets
+from lora_widgets.catalog.layer_presets import LayerChoice
 from lora_widgets.config.adapter_size import adapter_numbers, factors
 from lora_widgets.data.base_model import base_model_facts
 from lora_widgets.families.family import open_family
@@ -37,11 +39,37 @@ EVERY_WAY = [
 SOME_WAYS = [EVERY_WAY[0], EVERY_WAY[2], EVERY_WAY[5], EVERY_WAY[13], EVERY_WAY[15], EVERY_WAY[17]]
 
 
-def differences(model, ways):
-    """Return the ways in which the count is not that of the adapter, with both."""
+# In words of preset files: classes of single blocks, of layers, of all there is, and outside of blocks.
+PRESET = """
+unet_target_module = ["CrossAttnDownBlock2D", "UpBlock2D", "AdaLayerNormZero", "GEGLU", "SingleStreamBlock"]
+unet_target_name = ["time_embed.0", "final_layer.*", "x_embedder.*", "img_in", ".*attn.qkv"]
+text_encoder_target_module = ["CLIPTextTransformer"]
+text_encoder_target_name = ["text_projection"]
+exclude_name = [".*k_proj", ".*to_k"]
+[module_algo_map]
+Conv2d = { algo = "lokr", factor = 4 }
+CLIPSdpaAttention = { dim = 5 }
+GELU = { dim = 7 }
+[name_algo_map]
+".*to_v" = { algo = "loha", dim = 2 }
+".*fc1" = { algo = "full" }
+"""
+
+
+def opened(model):
     family = open_family(settings_for(model))
     family.text.load("cpu", torch.float32)
     family.load_denoiser("cpu", torch.float32)
+    return family
+
+
+def described(layer, shape, *, has_bias):
+    return (layer.path, frozenset(layer.blocks), tuple(shape), has_bias, layer.has_kernel, layer.is_norm)
+
+
+def differences(model, ways):
+    """Return the ways in which the count is not that of the adapter, with both."""
+    family = opened(model)
     found = {}
     for way in ways:
         config = settings_for(model, **way)
@@ -67,6 +95,35 @@ def test_each_family_is_counted_as_it_is_made(tmp_path, name):
     assert differences(make_tiny(name, tmp_path / name), SOME_WAYS) == {}
 
 
+@pytest.mark.parametrize("name", ["sd15", "sdxl", "flux-dev", "flux-schnell", "sd3", "sd35m"])
+def test_every_layer_is_known_with_all_classes_around_it(tmp_path, name):
+    model = make_tiny(name, tmp_path / name)
+    facts, roots = base_model_facts(dict(settings_for(model))), opened(model).roots()
+    assert facts is not None
+    assert {layer.component for layer in facts.layers} == set(roots)
+    for component, root in roots.items():
+        everything = LayerChoice(frozenset({type(root.module).__name__}), kernels=True, norms=True)
+        made = {
+            described(target, target.weight().shape, has_bias=target.bias() is not None)
+            for target in targets(root, everything)
+        }
+        said = {
+            described(layer, layer.shape, has_bias=layer.has_bias)
+            for layer in facts.layers
+            if layer.component == component
+        }
+        assert said == made
+
+
+@pytest.mark.parametrize("name", ["sdxl", "flux-dev", "sd35m"])
+def test_what_a_preset_file_chooses_is_counted_as_it_is_made(tmp_path, name):
+    preset = tmp_path / "mine.toml"
+    preset.write_text(PRESET)
+    ways = [{"lora_type": "LoCon", **SMALL, "preset": str(preset)}]
+    ways += [ways[0] | {"train_norm": True, "use_tucker": True}]
+    assert differences(make_tiny(name, tmp_path / name), ways) == {}
+
+
 @pytest.mark.parametrize("name", ["sd15", "sdxl", "flux-dev", "sd3"])
 def test_a_single_file_has_the_same_layers_as_a_folder(tmp_path, name):
     folder = settings_for(make_tiny(name, tmp_path / name))
@@ -74,7 +131,7 @@ def test_a_single_file_has_the_same_layers_as_a_folder(tmp_path, name):
     whole, file = (base_model_facts(dict(config)) for config in (folder, single))
     assert whole is not None
     assert file is not None
-    in_file, in_folder = ({layer for layer in facts.layers if layer.blocks} for facts in (file, whole))
+    in_file, in_folder = (set(facts.layers) for facts in (file, whole))
     components = {layer.component for layer in in_file}  # Flux' own file holds no text encoder
     assert in_file == {layer for layer in in_folder if layer.component in components}
     assert "unet" in components

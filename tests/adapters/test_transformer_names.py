@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 from diffusers import FluxTransformer2DModel, SD3Transformer2DModel
+from tiny import make_tiny, settings_for, tiny_tensors
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection, T5Config, T5EncoderModel
 
 from lora_widgets.adapters.targets import targets
-from lora_widgets.families.family import Root
+from lora_widgets.catalog.layer_presets import LayerChoice
+from lora_widgets.families.family import Root, open_family
 from lora_widgets.families.flux_names import flux_root
 from lora_widgets.families.sd3_names import sd3_root
 
@@ -87,3 +89,15 @@ def test_only_the_last_modulation_of_the_text_has_its_halves_swapped():
     assert [t.name for t in targets(root) if any(member.halves_swapped for member in t.members)] == [
         "lora_unet_joint_blocks_23_context_block_adaLN_modulation_1"
     ]
+
+
+@pytest.mark.parametrize("name", ["flux-dev", "sd3"])
+def test_every_layer_is_called_as_in_the_publishers_file_and_has_its_order_of_rows(tmp_path, name):
+    family = open_family(settings_for(make_tiny(name, tmp_path / name)))
+    family.load_denoiser("cpu", torch.float32)
+    root, file = family.roots()["unet"], tiny_tensors(f"tiny-{name}.safetensors")
+    found = targets(root, LayerChoice(frozenset({type(root.module).__name__}), kernels=True))
+    theirs = {key.removeprefix("model.diffusion_model."): tensor.float() for key, tensor in file.items()}
+    for target in found:
+        assert torch.equal(target.weight(), theirs[f"{target.path}.weight"]), target.path
+    assert {"final_layer.linear", "final_layer.adaLN_modulation.1"} < {target.path for target in found}

@@ -9,7 +9,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from lora_widgets.cli import main
 from lora_widgets.data import tensor_store
+from lora_widgets.data.last_use import DAY_S
 from lora_widgets.errors import CacheError
 from lora_widgets.events import Finished, Notice, PhaseProgress, StepDone
 from lora_widgets.families.autoencoder import Autoencoder
@@ -167,6 +169,27 @@ def test_damage_is_reported_and_mended(run, encoded, tmp_path):
     assert (sum(encoded.pictures), sum(map(len, encoded.captions))) == (1, 1)
     run()
     assert encoded.pictures == encoded.captions == []
+
+
+def test_what_was_deleted_is_encoded_again_and_what_a_run_read_is_not_deleted(run, encoded, tmp_path):
+    def age():
+        for path in (tmp_path / "cache").rglob("*.*"):
+            os.utime(path, (LONG_AGO - 50 * DAY_S,) * 2)
+
+    def delete_unused():
+        return main(["cache", str(tmp_path / "cache"), "--delete-unused", "30d"])
+
+    run()
+    age()
+    run()
+    delete_unused()
+    run()
+    assert encoded.pictures == encoded.captions == []
+    age()
+    delete_unused()
+    notices = {event.message for event in run() if isinstance(event, Notice)}
+    assert (sum(encoded.pictures), sum(map(len, encoded.captions))) == (8, 8)
+    assert not any("damaged" in message for message in notices)
 
 
 def test_what_was_encoded_before_a_stop_stays(run, encoded, monkeypatch):
