@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from lora_widgets.catalog.weight_variants import variant_of, weights_of_one_variant
 from lora_widgets.config.weight_headers import WEIGHT_SUFFIXES
 from lora_widgets.errors import ModelError
 from lora_widgets.families import hub
@@ -144,17 +145,18 @@ def load_part(
 ) -> Any:
     """Load weights with a ``from_pretrained`` function: frozen, in eval mode, on ``device``.
 
-    ``dtype`` is named as the library of the loader names it: ``dtype=`` or ``torch_dtype=``.
+    The library is told which of the files it is to load. ``dtype`` is named as the library of the loader names it: ``dtype=`` or ``torch_dtype=``.
 
     Raises:
         ModelError: the weights are missing, incomplete, damaged, or cannot be fetched.
     """
-    folder = with_weights(source, subfolder)
+    files = weights_of(source, subfolder)
     load = partial(
         loader,
-        folder,
+        with_weights(source, subfolder),
         subfolder=subfolder,
-        variant=_variant(folder / subfolder),
+        variant=variant_of(files[0].name) if files else None,
+        use_safetensors=not files or files[0].suffix == ".safetensors",
         low_cpu_mem_usage=True,
         output_loading_info=True,
         **dtype,
@@ -192,35 +194,35 @@ def with_weights(source: Source, part: str) -> Path:
         raise source.unavailable(error) from error
 
 
-def safetensors_of(source: Source, part: str) -> list[Path]:
-    """Return the files with the weights of a part, of one variant; none where they are in another format.
+def weights_of(source: Source, part: str) -> list[Path]:
+    """Return the files with the weights of a part, of one variant; none where there are none.
 
     Raises:
         ModelError: they cannot be fetched.
     """
-    files = sorted((with_weights(source, part) / part).glob("*.safetensors"))
-    whole = [file for file in files if ".fp16." not in file.name]
-    return whole or files
+    folder = with_weights(source, part) / part
+    return [folder / name for name in weights_of_one_variant(path.name for path in folder.glob("*"))]
 
 
 def refuse_missing_weights(source: Source, part: str) -> None:
-    """Make sure that the folder of a part holds weights, and all of the files that its index names.
+    """Make sure that the folder of a part holds weights, and all of the files that their index names.
 
     Raises:
         ModelError: there are none, or one of several is missing.
     """
     folder = source.folder / part
-    names = {path.name for path in folder.glob("*") if path.suffix in {".safetensors", ".bin"}}
+    names = {path.name for path in weights_of(source, part)}
     called = f"The {part or 'autoencoder'} of the model in `{source.setting}` ({source.place})"
     if not names:
         raise ModelError(
             f"{called} has no weights: no .safetensors or .bin file is in {folder}. Download this folder "
             "again."
         )
-    for index in sorted(folder.glob("*.safetensors.index.json")):
+    for index in sorted(folder.glob("*.index*.json")):
         content = source.read_json(f"{part}/{index.name}" if part else index.name) or {}
-        missing = sorted(set(content.get("weight_map", {}).values()) - names)
-        if missing:
+        named = set(content.get("weight_map", {}).values())
+        missing = sorted(named - names)
+        if missing and named & names:  # the index of another variant may be here without its files
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             raise ModelError(
                 f"{called} is incomplete: {index.name} names {missing[0]}{more}, which is not there. "
@@ -269,12 +271,6 @@ def _loaded(load: Callable[[], Any], source: Source, part: str) -> Any:
             f"The {part or 'autoencoder'} of the model in `{source.setting}` ({source.place}) cannot be "
             f"loaded: {_first_line(error)} Check that the download is complete, or download it again."
         ) from error
-
-
-def _variant(folder: Path) -> str | None:
-    """Return "fp16" for a folder that only holds half-precision weights, as many downloads do."""
-    names = [p.name for p in folder.glob("*") if p.suffix in {".safetensors", ".bin"}]
-    return "fp16" if names and all(".fp16." in name for name in names) else None
 
 
 @contextmanager

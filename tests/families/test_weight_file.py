@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from lora_widgets.errors import ModelError
 from lora_widgets.families.weight_file import find_weight_file
@@ -74,6 +74,16 @@ def refuses(open_tiny, *words, **changes):
 )
 def test_a_file_that_is_no_sd15_is_named_for_what_it_is(open_tiny, file_of, suffix, kind, words):
     refuses(open_tiny, *words, **{MODEL: file_of(kind, suffix)})
+
+
+@pytest.mark.parametrize(
+    "name", ["x.scale_weight", "model.diffusion_model.scaled_fp8", "x.comfy_quant", "x.weight.absmax"]
+)
+def test_weights_that_need_scales_are_refused(open_tiny, single_file, tmp_path, name):
+    """Without their scales the numbers of ComfyUI's fp8 files load well and mean nothing."""
+    save_file(load_file(single_file) | {name: torch.ones(1)}, tmp_path / "scaled.safetensors")
+    words = ("quantised with scales of their own", "in bf16, fp16 or plain fp8")
+    refuses(open_tiny, *words, **{MODEL: str(tmp_path / "scaled.safetensors")})
 
 
 @pytest.mark.parametrize(
