@@ -23,7 +23,7 @@ _SHOWN_LENGTH = 40
 
 @dataclass(frozen=True)
 class Prompt:
-    """One picture to draw: sides in pixels, ``scale`` the guidance by the negative prompt, 1 being none.
+    """One picture to draw: sides in pixels, ``scale`` the guidance by the negative prompt.
 
     ``guidance`` is that which is embedded in the model, None where there is none. ``seed`` is None for the
     run's own, ``sampler`` for that of the settings.
@@ -38,6 +38,15 @@ class Prompt:
     guidance: float | None = None
     seed: int | None = None
     sampler: str | None = None
+
+    @property
+    def is_guided(self) -> bool:
+        """Whether the negative prompt acts.
+
+        Below 1 guidance would lead to it. As in diffusers and kohya's trainer, 0 turns it off like 1: that is
+        what the pages of distilled models ask for.
+        """
+        return self.scale > 1
 
 
 @dataclass(frozen=True)

@@ -145,7 +145,8 @@ def load_part(
 ) -> Any:
     """Load weights with a ``from_pretrained`` function: frozen, in eval mode, on ``device``.
 
-    The library is told which of the files it is to load. ``dtype`` is named as the library of the loader names it: ``dtype=`` or ``torch_dtype=``.
+    The library is told which of the files it is to load. ``dtype`` is named as it names it: ``dtype=`` or
+    ``torch_dtype=``.
 
     Raises:
         ModelError: the weights are missing, incomplete, damaged, or cannot be fetched.

@@ -117,8 +117,9 @@ def _prompts(config: TrainingConfig, facts: Facts, family: Family) -> tuple[Prom
         try:
             ready_scheduler(prompt, family, default=config.sample_sampler)
         except (ImportError, ValueError) as error:
+            reason = " ".join(str(error).split()).rstrip(" .")  # some are several lines
             raise ConfigError(
-                f"The sampler {name!r} cannot draw {prompt.text!r} in {prompt.steps} steps here: {error}. "
+                f"The sampler {name!r} cannot draw {prompt.text!r} in {prompt.steps} steps here: {reason}. "
                 "Choose another sampler, or another number of steps."
             ) from error
     return prompts

@@ -1,6 +1,7 @@
 """Drawing sample pictures with what is being trained, without disturbing it."""
 
 import time
+import warnings
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -29,6 +30,10 @@ PHASE = "Drawing samples"
 _FAILURES = (RuntimeError, ValueError, IndexError, MemoryError, OSError)
 """What libraries raise where a picture is too large, a sampler has too few steps, or the disk is full."""
 _SHOWN_LENGTH = 60
+_VAE_DAMAGED = (
+    "the VAE gives numbers that are not finite, in full precision too. Its weights seem to be damaged: "
+    "download them again, or set `vae_path` to another VAE"
+)
 _OUT_OF_MEMORY = ("out of memory", "can't allocate memory")
 
 
@@ -88,11 +93,17 @@ class Studio:
         yield PhaseProgress(PHASE, len(self.prompts), len(self.prompts))
 
     def draw(self, prompt: Prompt, *, seed: int) -> Image.Image:
-        """Draw one picture; the same seed gives the same noise at every step of training."""
+        """Draw one picture; the same seed gives the same noise at every step of training.
+
+        Raises:
+            ValueError: the denoiser or the autoencoder gives numbers that are not finite.
+        """
         self.adapter.mode(training=False)
         try:
             with torch.no_grad(), self.precision.computing():
                 latents = self._sample(prompt, torch.Generator().manual_seed(seed))
+                if not torch.isfinite(latents).all():
+                    raise ValueError(_denoiser_overflows(self.precision))
                 pixels = self._decoded(latents)
         finally:
             self.adapter.mode(training=True)
@@ -103,6 +114,8 @@ class Studio:
         if not torch.isfinite(pixels).all() and self.family.vae.use_float32():
             self.notices.append(VAE_OVERFLOWS)
             pixels = self.family.vae.decode(latents)
+        if not torch.isfinite(pixels).all():
+            raise ValueError(_VAE_DAMAGED)
         return pixels
 
     def _sample(self, prompt: Prompt, generator: torch.Generator) -> Tensor:
@@ -111,7 +124,7 @@ class Studio:
         noise = torch.randn(latent_shape(prompt, self.family), generator=generator)
         noise = noise.to(self.precision.device)
         asked = self._embedded(prompt.text, prompt.guidance)
-        unasked = None if prompt.scale == 1.0 else self._embedded(prompt.negative, prompt.guidance)
+        unasked = self._embedded(prompt.negative, prompt.guidance) if prompt.is_guided else None
         guidance = Guidance(asked, unasked, prompt.scale)
         return sample_latents(
             self.family,
@@ -222,9 +235,11 @@ def new_scheduler(name: str, process: Any) -> Any:
     arguments = dict(row.arguments)
     if process.alphas_cumprod[-1] == 0 and "timestep_spacing" in signature(scheduler).parameters:
         arguments["timestep_spacing"] = "trailing"
-    return scheduler(
-        trained_betas=_samplable(process).tolist(), prediction_type=process.prediction, **arguments
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # diffusers would rather have dpmsolver++
+        return scheduler(
+            trained_betas=_samplable(process).tolist(), prediction_type=process.prediction, **arguments
+        )
 
 
 def _samplable(process: Any) -> Tensor:
@@ -236,6 +251,13 @@ def _samplable(process: Any) -> Tensor:
     if process.alphas_cumprod[-1] > 0:
         return betas
     return torch.cat([betas[:-1], 1 - 2**-24 / process.alphas_cumprod[-2:-1]])
+
+
+def _denoiser_overflows(precision: Precision) -> str:
+    what = "the base model gives numbers that are not finite, and the picture would be black"
+    if precision.autocast is torch.float16:
+        return f'{what}. It overflows in fp16: set `mixed_precision` to "bf16" or "no"'
+    return f"{what}. Its weights seem to be damaged, or what was learned is: lower `unet_lr`"
 
 
 def _not_drawn(index: int, prompt: Prompt, error: Exception) -> Notice:

@@ -187,12 +187,12 @@ def negative_prompt_without_effect(now: Situation) -> Advice | None:
     places = [
         written.place
         for written, prompt in zip(prompts, prompts_of(prompts, now.config), strict=True)
-        if prompt.negative and prompt.scale == 1.0
+        if prompt.negative and not prompt.is_guided
     ]
     if not places:
         return None
     return Advice(
-        f"A negative prompt does nothing at guidance 1 (`sample_prompts`, {_some(places)}).",
+        f"A negative prompt does nothing at guidance 1 or less (`sample_prompts`, {_some(places)}).",
         "Set the guidance above 1 with --l.",
     )
 
