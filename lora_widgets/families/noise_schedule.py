@@ -45,9 +45,9 @@ def _notes(scheduler: Mapping[str, Any], settings: NoiseAndLoss) -> Iterator[str
     said = scheduler.get("prediction_type")
     if settings.v_parameterization and said == "epsilon":
         yield (
-            "`v_parameterization` is on, but the base model's scheduler/scheduler_config.json says that it "
-            "predicts noise. It is trained and sampled as a model that predicts v; if the first samples show "
-            "nothing but noise, turn the setting off."
+            "`v_parameterization` is on, but the base model's configuration says that it predicts noise. It "
+            "is trained and sampled as a model that predicts v; if the first samples show nothing but noise, "
+            "turn the setting off."
         )
     if settings.v_pred_like_loss > 0 and said == "v_prediction":
         yield (
@@ -56,6 +56,6 @@ def _notes(scheduler: Mapping[str, Any], settings: NoiseAndLoss) -> Iterator[str
         )
     if scheduler.get("rescale_betas_zero_snr") and not settings.zero_terminal_snr:
         yield (
-            "The base model's scheduler/scheduler_config.json says that it was trained with zero terminal "
-            "SNR, but `zero_terminal_snr` is off. Turn it on to train the last steps of noise as they were."
+            "The base model says that it was trained with zero terminal SNR, but `zero_terminal_snr` is off. "
+            "Turn it on to train the last steps of noise as they were."
         )

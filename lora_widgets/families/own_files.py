@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lora_widgets.errors import ModelError
@@ -35,9 +36,10 @@ def part_of_setting(own: OwnFile, config: Any, model_config: Mapping[str, Any]) 
     if own.setting == "vae_path":
         source = locate_vae(value)
         return FolderPart(source, "", own.layout.kind, source.read_json("config.json") or {})
+    found = "a folder" if Path(value).expanduser().is_dir() else "but nothing is there"
     raise ModelError(
-        f"`{own.setting}` is {value!r}, but it must be a .safetensors file with the {own.layout.words}. Set "
-        "it to such a file, or leave it empty where the base model has its own."
+        f"`{own.setting}` is {value!r}, {found}. Set it to a .safetensors file with the "
+        f"{own.layout.words}, or leave it empty where the base model has its own."
     )
 
 

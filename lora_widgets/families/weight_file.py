@@ -96,6 +96,11 @@ def find_weight_file(setting: str, value: str) -> WeightFile | None:
             return None
     except (OSError, ValueError):  # too long, or no possible name
         return None
+    if path.suffix.lower() == ".gguf":
+        raise ModelError(
+            f"`{setting}` is {value!r}, but weights that are quantised for GGUF cannot be read here. Use the "
+            "model's .safetensors file in bf16, fp16 or plain fp8."
+        )
     if not is_weight_file(path.name):
         raise ModelError(
             f"`{setting}` is {value!r}, but weights are in files that end with .safetensors or .ckpt. Choose "

@@ -6,7 +6,7 @@ Everything that can go wrong with a path is told before any weights are loaded.
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -95,7 +95,7 @@ def locate_model(setting: str, value: str) -> Source:
     """Return where the base model is.
 
     Raises:
-        ModelError: nothing is there, or it is a single file.
+        ModelError: nothing is there.
     """
     if value == "demo":
         from lora_widgets.demo.paths import model_folder
@@ -104,11 +104,6 @@ def locate_model(setting: str, value: str) -> Source:
     path = Path(value).expanduser()
     if path.is_dir():
         return Source(setting, str(path), is_folder=True)
-    if path.is_file():
-        raise ModelError(
-            f"`{setting}` is {value!r}, a single file, which is not read for this `model_type` yet. "
-            f"Use the model's folder in diffusers layout ({LAYOUT})."
-        )
     if not value.strip() or path.suffix.lower() in WEIGHT_SUFFIXES or not _HUB_NAME.fullmatch(value):
         raise ModelError(
             f"`{setting}` is {value!r}, but nothing is there. Set it to the folder of a model in diffusers "
@@ -125,14 +120,27 @@ def locate_vae(value: str) -> Source:
         ModelError: it is not such a folder.
     """
     path = Path(value).expanduser()
-    for folder in (path, path / "vae"):
-        if (folder / "config.json").is_file():
-            return Source("vae_path", str(folder), is_folder=True)
-    found = "a single file" if path.is_file() else "a folder without it" if path.is_dir() else "not there"
+    for folder in (path / "vae", path):
+        source = Source("vae_path", str(folder), is_folder=True)
+        if (config := source.read_json("config.json")) is not None:
+            _refuse_other_class(source, config)
+            return source
+    found = "which has no autoencoder's config.json" if path.is_dir() else "but nothing is there"
     raise ModelError(
-        f"`vae_path` is {value!r}, but it must be a folder with an autoencoder's config.json and weights; it "
-        f"is {found}. Set `vae_path` to such a folder, or leave it empty to use the base model's own."
+        f"`vae_path` is {value!r}, {found}. Set `vae_path` to a .safetensors file or a folder with an "
+        "autoencoder, or leave it empty to use the base model's own."
     )
+
+
+def _refuse_other_class(vae: Source, config: Mapping[str, Any]) -> None:
+    """Make sure that a folder holds an autoencoder of Stable Diffusion, as far as it names its class."""
+    found = config.get("_class_name") or " ".join(config.get("architectures") or ())
+    if found and found != "AutoencoderKL":
+        raise ModelError(
+            f"`vae_path` is {vae.place!r}, which holds a model of the class {found}, but a VAE of the class "
+            "AutoencoderKL belongs there. Choose another folder, or leave it empty to use the base model's "
+            "own."
+        )
 
 
 def load_part(
@@ -267,7 +275,7 @@ def _loaded(load: Callable[[], Any], source: Source, part: str) -> Any:
     try:
         with _without_progress_bars():  # it takes a moment, and its phase is reported as an event
             return load()
-    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, TypeError, RuntimeError, ImportError, SafetensorError) as error:
         raise ModelError(
             f"The {part or 'autoencoder'} of the model in `{source.setting}` ({source.place}) cannot be "
             f"loaded: {_first_line(error)} Check that the download is complete, or download it again."

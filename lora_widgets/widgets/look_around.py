@@ -18,6 +18,7 @@ from lora_widgets.config.fields import FieldSpec, fields
 from lora_widgets.config.findings import Facts, Finding, Severity
 from lora_widgets.config.free_memory import free_disk_bytes, free_gpu_bytes, free_memory_bytes
 from lora_widgets.config.memory import TRITON
+from lora_widgets.config.section import unquoted
 from lora_widgets.config.setup import DEMO
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.config.weight_facts import weight_facts
@@ -123,6 +124,7 @@ def watched(values: Mapping[str, object]) -> dict[str, object]:
 
 def look(values: Mapping[str, object], pictures: KnownPictures) -> Seen:
     """Look at everything that the settings, as entered, name on this machine."""
+    values = {**values, **_unquoted(values)}
     missing = missing_paths(values)
     seen = Seen() if FOLDER in missing else _pictures(values, pictures)
     files, damaged = weight_facts(values)
@@ -140,6 +142,12 @@ def look(values: Mapping[str, object], pictures: KnownPictures) -> Seen:
         prompt_file=look_up_prompts(str(values.get(PROMPTS) or "")),
     )
     return replace(seen, facts=facts, findings=(*seen.findings, *damaged))
+
+
+def _unquoted(values: Mapping[str, object]) -> dict[str, str]:
+    """Return the paths that are entered as the configuration reads them."""
+    entered = ((spec.name, values.get(spec.name)) for spec in _PATHS)
+    return {name: unquoted(str(value)) for name, value in entered if value}
 
 
 def missing_paths(values: Mapping[str, object]) -> tuple[str, ...]:

@@ -101,7 +101,9 @@ def test_a_file_that_is_no_vae_of_sd15_is_named_for_what_it_is(open_tiny, file_o
 
 def test_a_file_of_another_ending_is_refused(open_tiny, tmp_path):
     (tmp_path / "model.gguf").write_bytes(b"GGUF")
-    refuses(open_tiny, "end with .safetensors or .ckpt", **{MODEL: str(tmp_path / "model.gguf")})
+    refuses(open_tiny, "quantised for GGUF", "bf16, fp16", **{MODEL: str(tmp_path / "model.gguf")})
+    (tmp_path / "model.zip").write_bytes(b"PK")
+    refuses(open_tiny, "end with .safetensors or .ckpt", **{MODEL: str(tmp_path / "model.zip")})
 
 
 def test_a_truncated_file_is_refused(open_tiny, single_file, tmp_path):

@@ -37,7 +37,7 @@ def refuses(open_tiny, *words, **changes):
 
 
 @pytest.mark.parametrize(
-    "value", ["/nowhere/model", "model.safetensors", "folder/model.safetensors", "a b/c", " "]
+    "value", ["/nowhere/model", "model.safetensors", "folder/model.safetensors", "a b/c"]
 )
 def test_a_path_where_nothing_is_names_the_setting_and_what_to_give(open_tiny, value):
     refuses(open_tiny, "nothing is there", "diffusers layout", "demo", **{MODEL: value})
@@ -56,7 +56,10 @@ def test_a_model_without_an_autoencoder_says_how_to_give_one(open_tiny, copy):
 
 @pytest.mark.parametrize(
     ("pipeline", "family"),
-    [("StableDiffusionXLPipeline", "SDXL"), ("StableDiffusion3Pipeline", "SD3"), ("FluxPipeline", "Flux")],
+    [
+        *(("StableDiffusionXLPipeline", "SDXL"), ("StableDiffusion3Pipeline", "SD3")),
+        *(("FluxPipeline", "Flux"), ("KolorsPipeline", "Kolors")),
+    ],
 )
 def test_another_familys_pipeline_is_refused_by_its_name(open_tiny, copy, pipeline, family):
     edited(copy, "model_index.json", ("StableDiffusionPipeline", pipeline))
@@ -83,6 +86,11 @@ def test_a_damaged_config_file_is_named(open_tiny, copy):
     refuses(open_tiny, "unet/config.json", "damaged", **{MODEL: copy})
 
 
+def test_a_configuration_that_gives_no_model_is_named(open_tiny, copy):
+    edited(copy, "text_encoder/config.json", ('"hidden_size": 32', '"hidden_size": "x"'))
+    refuses(open_tiny, "The text_encoder of the model", "hidden_size", **{MODEL: copy})
+
+
 def test_a_hub_name_without_internet_says_what_to_download_and_where_to_put_it(open_tiny, monkeypatch):
     import huggingface_hub.constants
 
@@ -91,8 +99,10 @@ def test_a_hub_name_without_internet_says_what_to_download_and_where_to_put_it(o
 
 
 def test_an_autoencoder_that_is_no_folder_or_of_another_family_is_refused(open_tiny, copy, tmp_path):
-    refuses(open_tiny, "not there", vae_path=tmp_path / "nothing")
-    refuses(open_tiny, "a folder without it", vae_path=copy / "tokenizer")
+    refuses(open_tiny, "nothing is there", "a .safetensors file or", vae_path=tmp_path / "x.safetensors")
+    refuses(open_tiny, "no autoencoder's config.json", vae_path=copy / "tokenizer")
+    refuses(open_tiny, "of the class UNet2DConditionModel", vae_path=copy / "unet")
+    refuses(open_tiny, "of the class CLIPTextModel", vae_path=copy / "text_encoder")
     edited(copy, "vae/config.json", ('"latent_channels": 4', '"latent_channels": 16'))
     refuses(open_tiny, "16 latent channels", vae_path=copy / "vae")
 

@@ -203,6 +203,12 @@ def test_impossible_paths_are_missing_paths(values, text):
     assert "train_data_dir" in seen.facts.missing_paths
 
 
+def test_a_path_in_quotes_is_looked_for_without_them(values, tmp_path):
+    (tmp_path / "a b").mkdir()
+    seen = look({**values, "train_data_dir": f' "{tmp_path / "a b"}" '})
+    assert seen.facts.missing_paths == ()
+
+
 @pytest.mark.parametrize(
     ("model", "missing"),
     [
