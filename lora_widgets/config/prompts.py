@@ -6,12 +6,15 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from lora_widgets.catalog.families import FAMILIES
+from lora_widgets.config.section import unquoted
 from lora_widgets.config.training_config import TrainingConfig
 
 MIN_SIDE, MAX_SIDE = 64, 8192
 MAX_STEPS, MAX_SCALE = 1000, 1000
 MAX_SEED = 2**64 - 1
 _OPTION = re.compile(r"([a-z]+)\s+(.+?)\s*", re.IGNORECASE | re.DOTALL)
+_LONG_DASH = re.compile(r"(?:^|\s)([\u2013\u2014](?:[whdslgn]|ss)\s+\S+)", re.IGNORECASE)
+"""Two hyphens that an editor has made one dash of; they stay words of the prompt."""
 _NUMBER = re.compile(r"\d+(\.\d*)?|\.\d+", re.ASCII)
 _DIGITS = re.compile(r"\d{1,20}", re.ASCII)
 _FILE = re.compile(r"[^\n]*\.(txt|toml|json)", re.IGNORECASE)
@@ -78,7 +81,7 @@ def written_prompts(setting: str | None, file: PromptFile | None) -> tuple[Writt
 
 def names_a_file(setting: str | None) -> bool:
     """Tell whether a ``sample_prompts`` setting is the path of a file rather than prompts."""
-    return bool(setting) and _FILE.fullmatch(setting.strip()) is not None
+    return bool(setting) and _FILE.fullmatch(unquoted(setting)) is not None
 
 
 @lru_cache(maxsize=16)  # a form reads the same text again and again
@@ -105,6 +108,7 @@ def read_line(line: str, *, place: str) -> WrittenPrompt:
         says |= found
         if not found:
             ignored.append(_shortened(f"--{segment.rstrip()}"))
+    ignored += [_shortened(option) for option in _LONG_DASH.findall(line)]
     return WrittenPrompt(place, says, tuple(ignored))
 
 
