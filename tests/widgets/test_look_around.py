@@ -11,19 +11,19 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.numpy import save_file
 
+from lora_widgets.config import missing
 from lora_widgets.config.findings import Facts, Severity, check
+from lora_widgets.config.missing import missing_packages, missing_paths
 from lora_widgets.data.facts import facts_for
 from lora_widgets.demo.config import demo_config
 from lora_widgets.training.folder import RunFolder
-from lora_widgets.widgets import known_pictures, look_around
+from lora_widgets.widgets import known_pictures
 from lora_widgets.widgets.known_pictures import SCAN_SETTINGS
 from lora_widgets.widgets.look_around import (
     LOOKED_AT,
     PLACE_SETTINGS,
     LookAround,
     Seen,
-    missing_packages,
-    missing_paths,
     taken_names,
 )
 
@@ -266,10 +266,10 @@ def test_an_output_folder_that_is_a_file_takes_no_names(tmp_path):
 
 def test_packages_are_found_without_importing_them(monkeypatch):
     asked = []
-    monkeypatch.setattr(look_around, "find_spec", asked.append)
-    missing = missing_packages()
-    assert "prodigyopt" in missing
-    assert "torch" not in missing
+    monkeypatch.setattr(missing, "find_spec", asked.append)
+    absent = missing_packages()
+    assert "prodigyopt" in absent
+    assert "torch" not in absent
     assert "lion_pytorch" in asked  # the name to import, where it is not that of the package
 
 
