@@ -140,6 +140,8 @@ class FolderPart:
             ModelError: the weights are missing, damaged, or cannot be fetched.
         """
         model, files = self.kind.empty(self.config), self._files()
+        if not files:  # they were there when the training began
+            refuse_missing_weights(self.source, self.subfolder)
         fit = fit_of(model, native_names.of_folder(_shapes(files)))
         if not fit.wrong and not self._is_quantised:
             fill(model, files, fit.places, device=device, dtype=dtype, stored_as=stored_as)

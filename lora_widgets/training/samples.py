@@ -3,7 +3,7 @@
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from inspect import signature
@@ -23,6 +23,7 @@ from lora_widgets.events import Event, Notice, PhaseProgress, SampleReady
 from lora_widgets.families.family import Family, TextEmbedding
 from lora_widgets.families.in_memory import free_memory
 from lora_widgets.training.control import Control, Stopped
+from lora_widgets.training.out_of_memory import is_out_of_memory
 from lora_widgets.training.precision import VAE_OVERFLOWS, Precision
 from lora_widgets.training.sample_files import Drawn, write_sample
 
@@ -34,7 +35,11 @@ _VAE_DAMAGED = (
     "the VAE gives numbers that are not finite, in full precision too. Its weights seem to be damaged: "
     "download them again, or set `vae_path` to another VAE"
 )
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory")
+_NO_ROOM = Notice(
+    "warning",
+    "The samples were not drawn: memory ran out while the VAE was loaded for them, beside what is trained. "
+    "The training goes on without them. For room, set `base_weights` to fp8 or nf4.",
+)
 
 
 @dataclass(frozen=True)
@@ -64,9 +69,24 @@ class Studio:
         A stop that is asked for meanwhile ends the drawing after the sampler's step in progress. A picture
         that cannot be drawn or written costs only itself, and a notice names it.
         """
-        if self.prompts:
-            with self.with_vae():
+        if not self.prompts:
+            return
+        with ExitStack() as stack:
+            if self._has_room_for_vae(stack):
                 yield from self._draw_all(step=step, epoch=epoch, untouched=untouched)
+                return
+        free_memory()
+        yield _NO_ROOM
+
+    def _has_room_for_vae(self, stack: ExitStack) -> bool:
+        """Have the autoencoder in memory until ``stack`` ends; False where it finds no room."""
+        try:
+            stack.enter_context(self.with_vae())
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return False
+        return True
 
     def _draw_all(self, *, step: int, epoch: int, untouched: bool) -> Iterator[Event]:
         for index, prompt in enumerate(self.prompts):
@@ -263,7 +283,7 @@ def _denoiser_overflows(precision: Precision) -> str:
 def _not_drawn(index: int, prompt: Prompt, error: Exception) -> Notice:
     what = f"Sample {index + 1}, {prompt.text[:_SHOWN_LENGTH]!r}"
     reason = (error.strerror if isinstance(error, OSError) else None) or str(error).strip()
-    if isinstance(error, MemoryError) or any(words in reason for words in _OUT_OF_MEMORY):
+    if is_out_of_memory(error):
         size = f"{prompt.width} x {prompt.height} pixels"
         remedy = "Draw it smaller, with --w and --h in `sample_prompts`."
         return Notice("warning", f"{what}, was not drawn: memory ran out at {size}. {remedy}")

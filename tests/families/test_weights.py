@@ -113,6 +113,14 @@ def test_missing_weights_are_reported_with_the_part(open_tiny, copy):
         open_tiny(pretrained_model_name_or_path=str(copy))
 
 
+def test_weights_that_vanish_later_are_reported_without_the_librarys_words(open_tiny, copy, capfd):
+    family = open_tiny(pretrained_model_name_or_path=str(copy))
+    (copy / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"The unet of the model .* has no weights"):
+        family.load_denoiser("cpu", torch.float32)
+    assert capfd.readouterr() == ("", "")
+
+
 def test_truncated_weights_are_reported_with_the_part(open_tiny, copy):
     file = copy / "text_encoder" / "model.safetensors"
     file.write_bytes(file.read_bytes()[:1000])

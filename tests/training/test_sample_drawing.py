@@ -136,6 +136,23 @@ def test_guidance_of_1_or_less_is_none(make_config):
     assert guided != unguided
 
 
+def test_samples_for_which_the_vae_finds_no_room_are_left_out(make_config, monkeypatch):
+    load, loads = Autoencoder.load, []
+
+    def failing(self, device, dtype):
+        loads.append(device)
+        if len(loads) == 2:  # first it encodes the pictures
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+        load(self, device, dtype)
+
+    monkeypatch.setattr(Autoencoder, "load", failing)
+    events = run(make_config(max_train_steps=1, sample_every_n_steps=1, sample_prompts="a thing --s 1"))
+    (said,) = [e.message for e in events if isinstance(e, Notice) and "samples were not drawn" in e.message]
+    assert "memory ran out while the VAE was loaded" in said
+    assert [event.step for event in events if isinstance(event, SampleReady)] == [1]
+    assert events[-1].reason == "done"
+
+
 def test_a_picture_that_cannot_be_written_is_named(make_config, monkeypatch):
     def full(self, path, **how):
         raise OSError(errno.ENOSPC, "No space left on device")
