@@ -22,6 +22,9 @@ from lora_widgets.errors import ModelError
 from lora_widgets.families import hub
 
 LAYOUT = "model_index.json and the folders unet, vae, text_encoder, tokenizer and scheduler"
+FAST_VOCABULARIES = (("vocab.json", "merges.txt"), ("tokenizer.json",))
+VOCABULARIES = (*FAST_VOCABULARIES, ("spiece.model",))
+"""The files of tokenizers; that of sentencepiece needs a package of its own."""
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
@@ -46,7 +49,7 @@ class Source:
         if not path.is_file():
             return None
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(path.read_text(encoding="utf-8-sig"))
         except ValueError as error:
             raise self._damaged(path, str(error)) from error
         if not isinstance(content, dict):
@@ -246,13 +249,21 @@ def load_tokenizer(loader: Callable[..., Any], source: Source, *, subfolder: str
         ModelError: its files are missing, damaged, or cannot be fetched.
     """
     called = subfolder or "tokenizer"
-    tokenizer = _loaded(partial(loader, source.folder, subfolder=subfolder), source, called)
-    if len(tokenizer) <= len(tokenizer.all_special_tokens):  # transformers 5 makes an empty one of no files
+    if not holds_vocabulary(source.folder / subfolder, *VOCABULARIES):
+        # transformers 5 makes a tokenizer of no files, which knows no word
         raise ModelError(
             f"The {called} of the model in `{source.setting}` ({source.place}) has no vocabulary. "
             f"Download the model's {called} folder (vocab.json and merges.txt, or tokenizer.json) again."
         )
-    return tokenizer
+    return _loaded(partial(loader, source.folder, subfolder=subfolder), source, called)
+
+
+def holds_vocabulary(folder: Path, *vocabularies: Sequence[str]) -> bool:
+    """Tell whether all files of one of the vocabularies are in a folder, and hold something."""
+    return any(
+        all((folder / name).is_file() and (folder / name).stat().st_size for name in names)
+        for names in vocabularies
+    )
 
 
 def downloading(source: Source, part: str) -> Iterator[tuple[int, int]]:
@@ -270,12 +281,12 @@ def downloading(source: Source, part: str) -> Iterator[tuple[int, int]]:
 
 
 def _loaded(load: Callable[[], Any], source: Source, part: str) -> Any:
-    from safetensors import SafetensorError
-
     try:
         with _without_progress_bars():  # it takes a moment, and its phase is reported as an event
             return load()
-    except (OSError, ValueError, TypeError, RuntimeError, ImportError, SafetensorError) as error:
+    except (MemoryError, torch.OutOfMemoryError):  # no fault of the files
+        raise
+    except Exception as error:  # the libraries raise of all kinds, tokenizers a plain Exception
         raise ModelError(
             f"The {part or 'autoencoder'} of the model in `{source.setting}` ({source.place}) cannot be "
             f"loaded: {_first_line(error)} Check that the download is complete, or download it again."
