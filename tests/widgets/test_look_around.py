@@ -104,6 +104,13 @@ def test_a_weight_file_that_was_replaced_is_looked_into_again(values, weights):
     assert look(values).facts.files == {"continue_from_lora": "LoRA"}
 
 
+def test_a_gguf_file_is_a_finding(values, tmp_path):
+    (tmp_path / "flux.gguf").write_bytes(b"GGUF")
+    (finding,) = look({**values, "pretrained_model_name_or_path": str(tmp_path / "flux.gguf")}).findings
+    assert finding.severity is Severity.ERROR
+    assert "quantised for GGUF" in finding.message
+
+
 def test_a_damaged_weight_file_is_a_finding(values, weights):
     values["vae_path"] = weights("v.safetensors", "emb_params")
     Path(values["vae_path"]).write_bytes(b"\x08\0\0\0\0\0\0\0{")
