@@ -216,7 +216,9 @@ def test_check_names_paths_that_are_not_there(capsys, write_config):
 
 def test_check_of_a_missing_folder_is_an_error(capsys, write_config):
     assert main(["check", str(write_config()), "--set", "train_data_dir=/nowhere/pictures"]) == 1
-    assert "/nowhere/pictures" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "/nowhere/pictures" in out
+    assert "1 error" in out
 
 
 def test_settings_lists_every_setting(capsys):

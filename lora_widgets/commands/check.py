@@ -27,6 +27,7 @@ from lora_widgets.errors import DatasetError, ModelError
 from lora_widgets.preview.numbers import gigabytes
 
 INDENT = " " * 10
+_PICTURES = {"train_data_dir", "reg_data_dir", "mask_data_dir", "dataset_config"}
 WIDTH = 100
 
 
@@ -116,6 +117,8 @@ def _facts(config: TrainingConfig) -> tuple[Facts, list[Finding]]:
         base_model=base_model_facts(dict(config)),
         largest_side=largest_side(dict(config)),
     )
+    if _PICTURES.intersection(machine.missing_paths):  # said already
+        return machine, [*damaged]
     try:
         return replace(machine, dataset=facts_for(config).facts), [*damaged]
     except DatasetError as error:

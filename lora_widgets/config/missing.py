@@ -17,6 +17,7 @@ from lora_widgets.config.weight_headers import is_weight_file
 PATHS = tuple(spec for spec in fields(TrainingConfig) if spec.path)
 """The settings that are paths."""
 _FOLDER = "train_data_dir"
+_REPLACED_BY_A_FILE = (_FOLDER, "reg_data_dir")
 _MADE_BY_THE_RUN = ("output_dir", "logging_dir", "cache_dir")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w-]*[\w.-]*/[\w.-]+")
 
@@ -49,9 +50,10 @@ def _is_missing(spec: FieldSpec, values: Mapping[str, object]) -> bool:
     when = spec.only_when
     if when is not None and values.get(when.setting) not in when.values:
         return False
-    if text == DEMO and spec.name in (_FOLDER, BASE_MODEL):
+    is_replaced = spec.name in _REPLACED_BY_A_FILE and bool(values.get("dataset_config"))
+    if is_replaced or (spec.name == BASE_MODEL and may_be_on_the_hub(text)):
         return False
-    if spec.name == BASE_MODEL and may_be_on_the_hub(text):
+    if text == DEMO and spec.name in (_FOLDER, BASE_MODEL):
         return False
     try:
         return not Path(text).expanduser().exists()

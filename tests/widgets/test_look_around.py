@@ -210,6 +210,13 @@ def test_impossible_paths_are_missing_paths(values, text):
     assert "train_data_dir" in seen.facts.missing_paths
 
 
+def test_folders_that_a_file_replaces_are_not_missed(values, tmp_path):
+    (tmp_path / "d.toml").write_text("")
+    other = {"train_data_dir": "/nowhere", "reg_data_dir": "/nowhere"}
+    assert missing_paths({**values, **other}) == ("train_data_dir", "reg_data_dir")
+    assert missing_paths({**values, **other, "dataset_config": str(tmp_path / "d.toml")}) == ()
+
+
 def test_a_path_in_quotes_is_looked_for_without_them(values, tmp_path):
     (tmp_path / "a b").mkdir()
     seen = look({**values, "train_data_dir": f' "{tmp_path / "a b"}" '})
