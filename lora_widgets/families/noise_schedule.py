@@ -8,6 +8,7 @@ from lora_widgets.diffusion.ddpm import DiscreteProcess, linear_betas, scaled_li
 from lora_widgets.errors import ModelError
 
 _SCHEDULES = {"scaled_linear": scaled_linear_betas, "linear": linear_betas}
+_NUMBERS = {"num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012}
 _PREDICTIONS = ("epsilon", "v_prediction")
 
 
@@ -27,11 +28,14 @@ def noise_process(scheduler: Mapping[str, Any], settings: NoiseAndLoss) -> Discr
             f"prediction_type {own!r} in scheduler/scheduler_config.json. This version trains "
             "scaled_linear or linear schedules with epsilon or v_prediction: use a model with those."
         )
-    betas = _SCHEDULES[schedule](
-        scheduler.get("num_train_timesteps", 1000),
-        start=scheduler.get("beta_start", 0.00085),
-        end=scheduler.get("beta_end", 0.012),
-    )
+    numbers = [scheduler.get(name, usual) for name, usual in _NUMBERS.items()]
+    if not all(isinstance(number, int | float) and number > 0 for number in numbers):
+        raise ModelError(
+            "The model in `pretrained_model_name_or_path` has a damaged scheduler/scheduler_config.json: "
+            f"{', '.join(_NUMBERS)} are {', '.join(map(repr, numbers))}. Download this file again."
+        )
+    count, start, end = numbers
+    betas = _SCHEDULES[schedule](int(count), start=start, end=end)
     betas = zero_terminal(betas) if settings.zero_terminal_snr else betas
     return DiscreteProcess(betas, prediction="v_prediction" if settings.v_parameterization else own)
 
