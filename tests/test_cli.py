@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -170,9 +171,54 @@ def test_check_looks_into_weight_files(capsys, write_config, tmp_path):
     assert "incomplete or damaged" in out
 
 
+def broken_models(tiny_sd15, tiny_sdxl, folder):
+    """Return models that no training can begin with, and what is said about each."""
+    truncated = shutil.copytree(tiny_sd15, folder / "truncated")
+    file = truncated / "unet" / "diffusion_pytorch_model.safetensors"
+    file.write_bytes(file.read_bytes()[:-1])
+    inpainting = shutil.copytree(tiny_sd15, folder / "inpainting")
+    unet = inpainting / "unet" / "config.json"
+    unet.write_text(unet.read_text().replace('"in_channels": 4', '"in_channels": 9'))
+    return {
+        tiny_sdxl: "a SDXL model, but `model_type` is SD1.5",
+        truncated: "The unet of the model",
+        inpainting: "an inpainting or editing variant",
+        tiny_sd15 / "unet": "no model_index.json",
+        folder / "nowhere.safetensors": "nothing is there",
+    }
+
+
+def test_check_opens_the_base_model_as_the_training_does(
+    capsys, write_config, tiny_sd15, tiny_sdxl, tmp_path
+):
+    for model, words in broken_models(tiny_sd15, tiny_sdxl, tmp_path).items():
+        assert main(["check", str(write_config()), f"--set=pretrained_model_name_or_path={model}"]) == 1
+        out = " ".join(capsys.readouterr().out.split())
+        assert words in out
+        assert str(model) in out  # whole: a path in two lines cannot be copied
+        assert "1 error" in out
+
+
+def test_check_leaves_the_hub_alone(capsys, write_config):
+    assert main(["check", str(write_config()), "--set=pretrained_model_name_or_path=owner/name"]) == 0
+    capsys.readouterr()
+
+
+def test_check_names_paths_that_are_not_there(capsys, write_config):
+    assert (
+        main(["check", str(write_config()), "--set=vae_path=/nowhere/v", "--set=reg_data_dir=/nowhere/r"])
+        == 1
+    )
+    out = capsys.readouterr().out
+    assert "/nowhere/v" in out
+    assert "/nowhere/r" in out
+
+
 def test_check_of_a_missing_folder_is_an_error(capsys, write_config):
     assert main(["check", str(write_config()), "--set", "train_data_dir=/nowhere/pictures"]) == 1
-    assert "/nowhere/pictures" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "/nowhere/pictures" in out
+    assert "1 error" in out
 
 
 def test_settings_lists_every_setting(capsys):

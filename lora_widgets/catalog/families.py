@@ -7,8 +7,8 @@ from dataclasses import dataclass
 class SampleDefaults:
     """How a sample picture is drawn where its prompt does not say.
 
-    ``scale`` is the guidance by the negative prompt, 1 being none; ``guidance`` is that which is embedded in
-    the model, None where there is none. Sides are multiples of ``side_multiple`` pixels.
+    ``scale`` is the guidance by the negative prompt, up to 1 being none; ``guidance`` is that which is
+    embedded in the model, None where there is none. Sides are multiples of ``side_multiple`` pixels.
     """
 
     steps: int = 30

@@ -35,7 +35,8 @@ _ROWS = (
         "dpmsolver", "DPMSolverMultistepScheduler", algorithm_type="dpmsolver", final_sigmas_type="sigma_min"
     ),
     _row("dpmsolver++", "DPMSolverMultistepScheduler", algorithm_type="dpmsolver++"),
-    _row("dpmsingle", "DPMSolverSinglestepScheduler"),
+    # Without lower_order_final diffusers turns it on by itself and prints that it did.
+    _row("dpmsingle", "DPMSolverSinglestepScheduler", lower_order_final=True),
     _row("k_lms", "LMSDiscreteScheduler", package="scipy"),
     _row("k_euler", "EulerDiscreteScheduler"),
     _row("k_euler_a", "EulerAncestralDiscreteScheduler"),

@@ -22,6 +22,13 @@ _ADAPTER_ENDS = (
     *("hada_w1_a", "lokr_w1", "lokr_w1_a", "oft_blocks", "oft_diag", "on_input", ".diff"),
 )
 _EMBEDDING = {"emb_params", "string_to_param.*", "clip_l", "clip_g"}
+QUANTISED = "quantised"
+"""The kind of a file whose numbers are weights only once they were multiplied by scales beside them."""
+_SCALE_ENDS = (
+    *("scale_weight", "weight_scale", "scaled_fp8", "comfy_quant"),  # ComfyUI
+    *(".absmax", ".quant_map", ".SCB"),  # bitsandbytes
+    *(".qweight", ".qzeros", ".wscales"),  # GPTQ, AWQ, SVDQuant
+)
 _VAE_PREFIXES = ("", "first_stage_model.", "vae.")
 _FLUX = "double_blocks.0.img_attn.norm.key_norm.scale"
 _LIKE_FLUX = ("distilled_guidance_layer.", "single_stream_modulation.", "early_stream_modulations.")
@@ -68,6 +75,10 @@ def _width(shapes: Shapes, name: str) -> int:
 
 def _is_adapter(shapes: Shapes) -> bool:
     return any(name.endswith(_ADAPTER_ENDS) for name in shapes)
+
+
+def _is_quantised(shapes: Shapes) -> bool:
+    return any(name.endswith(_SCALE_ENDS) for name in shapes)
 
 
 def _is_embedding(shapes: Shapes) -> bool:
@@ -153,6 +164,7 @@ def _is_t5(shapes: Shapes) -> bool:
 # In this order: a row may rely on those above it not having applied. The last one takes what is left.
 _ROWS = (
     FileKind("LoRA", "a LoRA or another adapter", "adapter", _is_adapter),
+    FileKind(QUANTISED, "a file of quantised weights", "other", _is_quantised),
     FileKind("embedding", "a textual-inversion embedding", "other", _is_embedding),
     FileKind("ControlNet", "a ControlNet", "other", _is_controlnet),
     FileKind("Flux dev", "a Flux model (dev)", "base model", _is_flux_dev, ("Flux",)),

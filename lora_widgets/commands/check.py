@@ -7,6 +7,7 @@ import argparse
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TextIO
 
 from lora_widgets.commands.dataset_report import write_dataset_report
@@ -15,17 +16,20 @@ from lora_widgets.config.expectation import expected_memory, expected_seconds
 from lora_widgets.config.findings import Draft, Facts, Finding, Severity, check
 from lora_widgets.config.free_memory import free_disk_bytes, free_gpu_bytes, free_memory_bytes
 from lora_widgets.config.memory_estimate import MemoryEstimate, PhaseMemory
+from lora_widgets.config.misplaced import BASE_MODEL
+from lora_widgets.config.missing import may_be_on_the_hub, missing_packages, missing_paths
 from lora_widgets.config.steps import StepPlan
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.config.weight_facts import weight_facts
-from lora_widgets.data.base_model import base_model_facts, largest_side
+from lora_widgets.data.base_model import PART_FILES, base_model_facts, largest_side
 from lora_widgets.data.facts import facts_for
 from lora_widgets.data.measured_runs import measured_runs
 from lora_widgets.data.prompt_file import look_up_prompts
-from lora_widgets.errors import DatasetError
+from lora_widgets.errors import DatasetError, ModelError
 from lora_widgets.preview.numbers import about, gigabytes
 
 INDENT = " " * 10
+_PICTURES = {"train_data_dir", "reg_data_dir", "mask_data_dir", "dataset_config"}
 WIDTH = 100
 
 
@@ -34,8 +38,10 @@ def run(options: argparse.Namespace, out: TextIO) -> int:
     draft = check(read_values(options.config, options.changes))
     facts, unusable = Facts(), list[Finding]()
     if draft.config is not None:
-        facts, unusable = _facts(draft.config)
-        draft = check(draft.config, facts)
+        config = draft.config
+        facts, unusable = _facts(config)
+        unusable += _base_model(config, (*unusable, *check(config, facts).findings))
+        draft = check(config, facts)
     findings = [*unusable, *draft.findings]
     for severity in Severity:
         for finding in findings:
@@ -57,10 +63,22 @@ def finding_text(finding: Finding) -> str:
     is_named = any(name in finding.message + finding.remedy for name in finding.settings)
     message = finding.message if is_named else f"{finding.message} ({', '.join(finding.settings)})"
     severity = f"{finding.severity.name.lower():<{len(INDENT)}}"
-    head = textwrap.fill(message, WIDTH, initial_indent=severity, subsequent_indent=INDENT)
+    head = _filled(message, severity)
     if not finding.remedy:
         return head
-    return head + "\n" + textwrap.fill(finding.remedy, WIDTH, initial_indent=INDENT, subsequent_indent=INDENT)
+    return head + "\n" + _filled(finding.remedy, INDENT)
+
+
+def _filled(text: str, start: str) -> str:
+    """Break lines between words only, so that paths can be copied."""
+    return textwrap.fill(
+        text,
+        WIDTH,
+        initial_indent=start,
+        subsequent_indent=INDENT,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def steps_text(steps: StepPlan) -> str:
@@ -118,6 +136,8 @@ def _facts(config: TrainingConfig) -> tuple[Facts, list[Finding]]:
     files, damaged = weight_facts(dict(config))
     machine = Facts(
         files=files,
+        missing_paths=missing_paths(dict(config)),
+        missing_packages=missing_packages(),
         prompt_file=look_up_prompts(config.sample_prompts),
         free_memory_bytes=free_memory_bytes(),
         free_gpu_bytes=free_gpu_bytes(),
@@ -126,8 +146,29 @@ def _facts(config: TrainingConfig) -> tuple[Facts, list[Finding]]:
         largest_side=largest_side(dict(config)),
         measured=measured_runs(config.cache_dir),
     )
+    if _PICTURES.intersection(machine.missing_paths):  # said already
+        return machine, [*damaged]
     try:
         return replace(machine, dataset=facts_for(config).facts), [*damaged]
     except DatasetError as error:
         unusable = Finding(Severity.ERROR, ("train_data_dir",), str(error), "")
         return machine, [*damaged, unusable]
+
+
+def _base_model(config: TrainingConfig, found: Sequence[Finding]) -> list[Finding]:
+    """Open a base model that is on this machine as the training does; nothing of it is loaded.
+
+    What is wrong with its files already is enough.
+    """
+    place = config.pretrained_model_name_or_path
+    settings = {BASE_MODEL, *PART_FILES}
+    known = any(f.severity is Severity.ERROR and settings.intersection(f.settings) for f in found)
+    if known or (may_be_on_the_hub(place) and not Path(place).expanduser().exists()):
+        return []
+    from lora_widgets.families.family import open_family
+
+    try:
+        notes = open_family(config).notes
+    except ModelError as error:
+        return [Finding(Severity.ERROR, (BASE_MODEL,), str(error), "")]
+    return [Finding(Severity.WARNING, (BASE_MODEL,), note, "") for note in notes]

@@ -5,9 +5,11 @@ The rules say it while the form is filled in, the families before they load anyt
 
 from dataclasses import dataclass
 
-from lora_widgets.catalog.weight_files import FileKind, Role
+from lora_widgets.catalog.weight_files import QUANTISED, FileKind, Role
 
 BASE_MODEL = "pretrained_model_name_or_path"
+SCALED = "whose weights are quantised with scales of their own, which cannot be read here"
+PLAIN = "Use the file in bf16, fp16 or plain fp8."
 
 
 @dataclass(frozen=True)
@@ -52,6 +54,8 @@ _OWN_PLACE = {
 
 def misplaced(setting: str, value: str, kind: FileKind, *, model_type: str) -> Misplaced | None:
     """Return what is wrong with a file of some kind in a setting; None if it fits."""
+    if kind.name == QUANTISED:
+        return Misplaced(f"`{setting}` is {value!r}, {SCALED}.", PLAIN)
     if setting == BASE_MODEL:
         return _as_base_model(value, kind, model_type)
     place = _PLACES[setting]

@@ -6,12 +6,15 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from lora_widgets.catalog.families import FAMILIES
+from lora_widgets.config.section import unquoted
 from lora_widgets.config.training_config import TrainingConfig
 
 MIN_SIDE, MAX_SIDE = 64, 8192
 MAX_STEPS, MAX_SCALE = 1000, 1000
 MAX_SEED = 2**64 - 1
 _OPTION = re.compile(r"([a-z]+)\s+(.+?)\s*", re.IGNORECASE | re.DOTALL)
+_LONG_DASH = re.compile(r"(?:^|\s)([\u2013\u2014](?:[whdslgn]|ss)\s+\S+)", re.IGNORECASE)
+"""Two hyphens that an editor has made one dash of; they stay words of the prompt."""
 _NUMBER = re.compile(r"\d+(\.\d*)?|\.\d+", re.ASCII)
 _DIGITS = re.compile(r"\d{1,20}", re.ASCII)
 _FILE = re.compile(r"[^\n]*\.(txt|toml|json)", re.IGNORECASE)
@@ -23,7 +26,7 @@ _SHOWN_LENGTH = 40
 
 @dataclass(frozen=True)
 class Prompt:
-    """One picture to draw: sides in pixels, ``scale`` the guidance by the negative prompt, 1 being none.
+    """One picture to draw: sides in pixels, ``scale`` the guidance by the negative prompt.
 
     ``guidance`` is that which is embedded in the model, None where there is none. ``seed`` is None for the
     run's own, ``sampler`` for that of the settings.
@@ -38,6 +41,15 @@ class Prompt:
     guidance: float | None = None
     seed: int | None = None
     sampler: str | None = None
+
+    @property
+    def is_guided(self) -> bool:
+        """Whether the negative prompt acts.
+
+        Below 1 guidance would lead to it. As in diffusers and kohya's trainer, 0 turns it off like 1: that is
+        what the pages of distilled models ask for.
+        """
+        return self.scale > 1
 
 
 @dataclass(frozen=True)
@@ -69,7 +81,7 @@ def written_prompts(setting: str | None, file: PromptFile | None) -> tuple[Writt
 
 def names_a_file(setting: str | None) -> bool:
     """Tell whether a ``sample_prompts`` setting is the path of a file rather than prompts."""
-    return bool(setting) and _FILE.fullmatch(setting.strip()) is not None
+    return bool(setting) and _FILE.fullmatch(unquoted(setting)) is not None
 
 
 @lru_cache(maxsize=16)  # a form reads the same text again and again
@@ -96,6 +108,7 @@ def read_line(line: str, *, place: str) -> WrittenPrompt:
         says |= found
         if not found:
             ignored.append(_shortened(f"--{segment.rstrip()}"))
+    ignored += [_shortened(option) for option in _LONG_DASH.findall(line)]
     return WrittenPrompt(place, says, tuple(ignored))
 
 

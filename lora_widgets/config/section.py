@@ -44,8 +44,13 @@ class Section(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _as_users_write_it(cls, value: object, info: ValidationInfo) -> object:
-        """Read an empty text as "not set", a path as text, and refuse True where a number belongs."""
+        """Read an empty text as "not set", a path as text, and refuse True where a number belongs.
+
+        Paths are pasted with blanks around them, and from Windows in quotes.
+        """
         name = info.field_name or ""
+        if isinstance(value, str) and name in _paths(cls):
+            value = unquoted(value)
         if value == "" and name in _optional(cls):
             return None
         if isinstance(value, os.PathLike):
@@ -53,6 +58,22 @@ class Section(BaseModel):
         if isinstance(value, bool) and name in _numbers(cls):
             raise PydanticKnownError("int_type")
         return value
+
+
+def unquoted(path: str) -> str:
+    """Return a path without the blanks and the pair of quotes around it."""
+    path = path.strip()
+    is_quoted = len(path) > 1 and path[0] == path[-1] and path[0] in "\"'"
+    return path[1:-1].strip() if is_quoted else path
+
+
+@cache
+def _paths(model: type[Section]) -> frozenset[str]:
+    return frozenset(
+        name
+        for name, info in model.model_fields.items()
+        if any(getattr(marker, "path", None) for marker in info.metadata)
+    )
 
 
 @cache

@@ -10,7 +10,7 @@ from pathlib import Path
 from lora_widgets.catalog.weight_files import kind_of
 from lora_widgets.config.misplaced import WEIGHT_SETTINGS
 from lora_widgets.config.rules.rule import Finding, Severity
-from lora_widgets.config.weight_headers import read_header
+from lora_widgets.config.weight_headers import read_header, refuse_gguf
 from lora_widgets.errors import ModelError
 
 REMEMBERED = 64
@@ -31,7 +31,12 @@ def weight_facts(values: Mapping[str, object]) -> tuple[dict[str, str], tuple[Fi
 
 
 def _kind_of_file(setting: str, value: str) -> str:
-    """Return the kind of a setting's file; "" if it holds no .safetensors file."""
+    """Return the kind of a setting's file; "" if it holds no .safetensors file.
+
+    Raises:
+        ModelError: it is damaged, or of a format that is never read.
+    """
+    refuse_gguf(setting, value)
     if not value.lower().endswith(".safetensors"):
         return ""
     try:

@@ -50,6 +50,19 @@ def is_weight_file(value: str) -> bool:
     return value.strip().lower().endswith(WEIGHT_SUFFIXES)
 
 
+def refuse_gguf(setting: str, value: str) -> None:
+    """Make sure that a path is not that of a GGUF file; ``setting`` is named in errors.
+
+    Raises:
+        ModelError: it is one, whose weights are quantised in ways of their own.
+    """
+    if value.strip().lower().endswith(".gguf"):
+        raise ModelError(
+            f"`{setting}` is {value!r}, but weights that are quantised for GGUF cannot be read here. Use the "
+            "model's .safetensors file in bf16, fp16 or plain fp8."
+        )
+
+
 def read_header(setting: str, path: Path) -> Header:
     """Read the header of a .safetensors file; ``setting`` is named in errors.
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from lora_widgets.catalog.families import FAMILIES
+from lora_widgets.catalog.weight_variants import weights_of_one_variant
 from lora_widgets.config.activations import Activations, activations_of
 from lora_widgets.config.facts import BaseModelFacts, LayerFacts, PartSize
 from lora_widgets.config.misplaced import BASE_MODEL
@@ -213,11 +214,9 @@ def _part_shapes(path: Path) -> Shapes:
 
 def _folder_shapes(folder: Path) -> Shapes:
     """Return the shapes of a part's folder: of the files that are loaded, where it holds several variants."""
-    files = sorted(folder.glob("*.safetensors"))
-    whole = [file for file in files if ".fp16." not in file.name]
     shapes: dict[str, tuple[int, ...]] = {}
-    for file in whole or files:
-        shapes |= read_header(BASE_MODEL, file).shapes
+    for name in weights_of_one_variant(path.name for path in folder.glob("*.safetensors")):
+        shapes |= read_header(BASE_MODEL, folder / name).shapes
     return shapes
 
 

@@ -18,6 +18,7 @@ from lora_widgets.config.prompts import (
     read_line,
     read_lines,
 )
+from lora_widgets.config.section import unquoted
 from lora_widgets.errors import ConfigError
 
 EXAMPLE = '[prompt]\nwidth = 512\n[[prompt.subset]]\nprompt = "a cat"'
@@ -67,6 +68,7 @@ def _file_of(setting: str | None) -> Path | None:
     text = (setting or "").strip()
     if not text or "\n" in text:
         return None
+    text = unquoted(text) if names_a_file(text) else text
     try:
         path = Path(text).expanduser()
         return path if names_a_file(text) or path.is_file() else None

@@ -14,7 +14,6 @@ from lora_widgets.families.own_files import (
     part_inside,
     part_of_folder,
     part_of_setting,
-    refuse_scaled,
 )
 from lora_widgets.families.part_classes import AUTOENCODER, CLIP, FLUX_TRANSFORMER, T5
 from lora_widgets.families.part_configs import read_configs
@@ -114,7 +113,6 @@ def _in_folder(config: Any) -> Layout:
 
 def _in_file(file: WeightFile, config: Any) -> Layout:
     file.refuse_misplaced(config.model_type)
-    refuse_scaled(file)
     configs = read_configs("flux", config.model_config_path)
     transformer = configs["transformer"] | {"guidance_embeds": file.kind.name == "Flux dev"}
     _check_sizes(file, transformer)

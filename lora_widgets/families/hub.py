@@ -10,14 +10,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from lora_widgets.catalog.weight_variants import OTHER_VARIANTS
+
 SMALL_FILES = ("*.json", "tokenizer*/*")
 """Configurations and tokenizers: read before anything is loaded."""
 POLL_S = 0.5
 _MEBIBYTE = 2**20
 _CHOICES = (  # of each part the first of these that a repository has
-    (("*.safetensors",), ("*.fp16.*", "*.non_ema.*")),
+    (("*.safetensors",), OTHER_VARIANTS),
     (("*.safetensors",), ()),
-    (("*.bin",), ("*.fp16.*", "*.non_ema.*")),
+    (("*.bin",), OTHER_VARIANTS),
     (("*.bin",), ()),
 )
 _WEIGHTS = ("*.safetensors", "*.bin")

@@ -8,6 +8,7 @@ from lora_widgets.diffusion.ddpm import DiscreteProcess, linear_betas, scaled_li
 from lora_widgets.errors import ModelError
 
 _SCHEDULES = {"scaled_linear": scaled_linear_betas, "linear": linear_betas}
+_NUMBERS = {"num_train_timesteps": 1000, "beta_start": 0.00085, "beta_end": 0.012}
 _PREDICTIONS = ("epsilon", "v_prediction")
 
 
@@ -27,11 +28,14 @@ def noise_process(scheduler: Mapping[str, Any], settings: NoiseAndLoss) -> Discr
             f"prediction_type {own!r} in scheduler/scheduler_config.json. This version trains "
             "scaled_linear or linear schedules with epsilon or v_prediction: use a model with those."
         )
-    betas = _SCHEDULES[schedule](
-        scheduler.get("num_train_timesteps", 1000),
-        start=scheduler.get("beta_start", 0.00085),
-        end=scheduler.get("beta_end", 0.012),
-    )
+    numbers = [scheduler.get(name, usual) for name, usual in _NUMBERS.items()]
+    if not all(isinstance(number, int | float) and number > 0 for number in numbers):
+        raise ModelError(
+            "The model in `pretrained_model_name_or_path` has a damaged scheduler/scheduler_config.json: "
+            f"{', '.join(_NUMBERS)} are {', '.join(map(repr, numbers))}. Download this file again."
+        )
+    count, start, end = numbers
+    betas = _SCHEDULES[schedule](int(count), start=start, end=end)
     betas = zero_terminal(betas) if settings.zero_terminal_snr else betas
     return DiscreteProcess(betas, prediction="v_prediction" if settings.v_parameterization else own)
 
@@ -45,9 +49,9 @@ def _notes(scheduler: Mapping[str, Any], settings: NoiseAndLoss) -> Iterator[str
     said = scheduler.get("prediction_type")
     if settings.v_parameterization and said == "epsilon":
         yield (
-            "`v_parameterization` is on, but the base model's scheduler/scheduler_config.json says that it "
-            "predicts noise. It is trained and sampled as a model that predicts v; if the first samples show "
-            "nothing but noise, turn the setting off."
+            "`v_parameterization` is on, but the base model's configuration says that it predicts noise. It "
+            "is trained and sampled as a model that predicts v; if the first samples show nothing but noise, "
+            "turn the setting off."
         )
     if settings.v_pred_like_loss > 0 and said == "v_prediction":
         yield (
@@ -56,6 +60,6 @@ def _notes(scheduler: Mapping[str, Any], settings: NoiseAndLoss) -> Iterator[str
         )
     if scheduler.get("rescale_betas_zero_snr") and not settings.zero_terminal_snr:
         yield (
-            "The base model's scheduler/scheduler_config.json says that it was trained with zero terminal "
-            "SNR, but `zero_terminal_snr` is off. Turn it on to train the last steps of noise as they were."
+            "The base model says that it was trained with zero terminal SNR, but `zero_terminal_snr` is off. "
+            "Turn it on to train the last steps of noise as they were."
         )

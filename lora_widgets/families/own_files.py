@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from lora_widgets.errors import ModelError
@@ -31,14 +32,14 @@ def part_of_setting(own: OwnFile, config: Any, model_config: Mapping[str, Any]) 
     file = find_weight_file(own.setting, value)
     if file is not None:
         file.refuse_misplaced(config.model_type)
-        refuse_scaled(file)
         return FilePart(file, own.layout, model_config)
     if own.setting == "vae_path":
         source = locate_vae(value)
         return FolderPart(source, "", own.layout.kind, source.read_json("config.json") or {})
+    found = "a folder" if Path(value).expanduser().is_dir() else "but nothing is there"
     raise ModelError(
-        f"`{own.setting}` is {value!r}, but it must be a .safetensors file with the {own.layout.words}. Set "
-        "it to such a file, or leave it empty where the base model has its own."
+        f"`{own.setting}` is {value!r}, {found}. Set it to a .safetensors file with the "
+        f"{own.layout.words}, or leave it empty where the base model has its own."
     )
 
 
@@ -75,16 +76,3 @@ def _values(config: Any) -> dict[str, str | None]:
         "clip_g_path": config.clip_g_path,
         "t5xxl_path": config.t5xxl_path,
     }
-
-
-def refuse_scaled(file: WeightFile) -> None:
-    """Make sure that the numbers in a file are the weights themselves.
-
-    Raises:
-        ModelError: they have to be multiplied by scales first.
-    """
-    if any(name.endswith(("scale_weight", "weight_scale", "scaled_fp8")) for name in file.shapes):
-        raise ModelError(
-            f"`{file.setting}` is {str(file.path)!r}, whose weights are quantised with scales of their own, "
-            "which cannot be read here. Use the file in bf16, fp16 or plain fp8."
-        )

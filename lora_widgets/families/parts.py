@@ -9,8 +9,9 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from lora_widgets.catalog.weight_files import Shapes
+from lora_widgets.catalog.weight_files import QUANTISED, Shapes, kind_of
 from lora_widgets.config.file_stamp import FileStamp, stamp_of
+from lora_widgets.config.misplaced import PLAIN, SCALED
 from lora_widgets.errors import ModelError
 from lora_widgets.families import native_names
 from lora_widgets.families.filling import complete, fill, store
@@ -26,7 +27,7 @@ from lora_widgets.families.weights import (
     first_of,
     load_part,
     refuse_missing_weights,
-    safetensors_of,
+    weights_of,
     with_weights,
 )
 
@@ -132,15 +133,17 @@ class FolderPart:
     def load(self, *, device: torch.device | str, dtype: torch.dtype, stored_as: str = DENSE) -> Any:
         """Return the part, frozen and in eval mode on ``device``.
 
-        Filled tensor by tensor where the files name tensors as the class does. Other names, and formats other
-        than safetensors, are left to the library, which has more in memory meanwhile.
+        Filled tensor by tensor where the files name tensors as the class does. Other names, and quantised
+        weights, are left to the library, which has more in memory meanwhile.
 
         Raises:
             ModelError: the weights are missing, damaged, or cannot be fetched.
         """
         model, files = self.kind.empty(self.config), self._files()
+        if not files:  # they were there when the training began
+            refuse_missing_weights(self.source, self.subfolder)
         fit = fit_of(model, native_names.of_folder(_shapes(files)))
-        if not fit.wrong:
+        if not fit.wrong and not self._is_quantised:
             fill(model, files, fit.places, device=device, dtype=dtype, stored_as=stored_as)
             return complete(model, device)
         called = "dtype" if self.kind.is_of_transformers else "torch_dtype"
@@ -155,27 +158,35 @@ class FolderPart:
             store(model, name, stored_as)
         return model
 
-    def _refuse_unfit(self) -> None:
-        """Make sure that the files fit, as far as their headers tell: of other formats nothing is known.
+    @property
+    def _is_quantised(self) -> bool:
+        """Whether its weights have sizes or scales of their own, which the library understands."""
+        return "quantization_config" in self.config
 
-        Quantised weights have sizes of their own, which the library understands.
-        """
+    def _refuse_unfit(self) -> None:
+        """Make sure that the files fit, as far as their headers tell."""
         files = self._files()
-        if not files or "quantization_config" in self.config:
+        if not files or self._is_quantised:
             return
+        shapes = _shapes(files)
+        if kind_of(shapes).name == QUANTISED:
+            raise ModelError(
+                f"The {self.subfolder or 'autoencoder'} of the model in `{self.source.setting}` "
+                f"({self.source.place}) has weight files {SCALED}. {PLAIN}"
+            )
         unfit = partial(does_not_fit, self.source, self.subfolder)
-        found = native_names.of_folder(_shapes(files))
+        found = native_names.of_folder(shapes)
         wrong = cannot_be_renamed(fit_of(_built(self.kind, self.config, otherwise=unfit), found), found)
         if wrong:
             raise unfit(wrong)
 
     def _files(self) -> list[WeightFile]:
-        """Open the files with the weights; none where they are in another format.
+        """Open the files with the weights.
 
         Raises:
-            ModelError: one of them is damaged.
+            ModelError: one of them is damaged, or holds program code.
         """
-        found = safetensors_of(self.source, self.subfolder)
+        found = weights_of(self.source, self.subfolder)
         try:
             opened = [find_weight_file(self.source.setting, str(path)) for path in found]
         except ModelError as error:
@@ -306,9 +317,9 @@ def _built(
     """Return a model without memory; ``otherwise`` makes the error about a configuration that gives none."""
     try:
         return kind.without_memory(config)
-    except (TypeError, ValueError, LookupError, ArithmeticError, AttributeError, RuntimeError) as error:
-        # The classes check little of what they are given.
-        raise otherwise([f"no {kind.name} can be built of it ({error})"]) from error
+    except Exception as error:  # the classes check little of what they are given, or in their own ways
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise otherwise([f"no {kind.name} can be built of it ({reason})"]) from error
 
 
 def _shapes(files: Iterable[WeightFile]) -> Shapes:

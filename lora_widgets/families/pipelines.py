@@ -41,6 +41,8 @@ def refuse_other_families(model: Source, *, wanted: str) -> None:
 
 def _family_of(pipeline: str, unet: Mapping[str, Any] | None) -> str:
     """Return the family; "" where neither the pipeline's name nor the UNet tells."""
+    if pipeline.startswith("Kolors"):  # a UNet like SDXL's, which reads another text encoder
+        return "Kolors"
     if unet is not None and unet.get("addition_embed_type") == "text_time":
         return "SDXL refiner" if unet.get("cross_attention_dim") == _REFINER_TEXT_WIDTH else "SDXL"
     for start, family in _PIPELINES:

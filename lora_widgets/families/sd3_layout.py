@@ -13,7 +13,6 @@ from lora_widgets.families.own_files import (
     part_inside,
     part_of_folder,
     part_of_setting,
-    refuse_scaled,
 )
 from lora_widgets.families.part_classes import AUTOENCODER, CLIP_WITH_PROJECTION, SD3_TRANSFORMER, T5
 from lora_widgets.families.part_configs import read_configs
@@ -146,7 +145,6 @@ def _in_folder(config: Any) -> Layout:
 
 def _in_file(file: WeightFile, config: Any) -> Layout:
     file.refuse_misplaced(config.model_type)
-    refuse_scaled(file)
     configs = read_configs(_CONFIGS, config.model_config_path)
     parts = {
         part: part_of_setting(own, config, configs[part]) or part_inside(file, own, configs[part])

@@ -186,11 +186,14 @@ def _other_vae(config: Any, model_config: Mapping[str, Any]) -> PartPlace | None
 
 
 def _refuse_parts_missing(file: WeightFile, found: set[str], *, family: str) -> None:
-    remedies = {"vae": f"Set `vae_path` to an autoencoder made for {family}."}
-    for part, layout in _MODELS[family].layouts.items():
-        if part not in found:
-            remedy = remedies.get(part, f"Use a complete {family} model.")
-            raise ModelError(f"`{BASE_MODEL}` is {str(file.path)!r}, which holds no {layout.words}. {remedy}")
+    missing = {part: layout.words for part, layout in _MODELS[family].layouts.items() if part not in found}
+    if not missing:
+        return
+    what = "the UNet alone" if "unet" in missing else f"no {' and no '.join(missing.values())}"
+    remedy = f"Use a complete {family} model."
+    if missing.keys() == {"vae"}:
+        remedy = f"Set `vae_path` to an autoencoder made for {family}."
+    raise ModelError(f"`{BASE_MODEL}` is {str(file.path)!r}, which holds {what}. {remedy}")
 
 
 def _check_sizes(file: WeightFile, unet: Mapping[str, Any]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from lora_widgets.catalog.weight_files import CLIP_TOKENIZER, T5_TOKENIZER
 from lora_widgets.errors import ModelError
 from lora_widgets.families import hub
-from lora_widgets.families.weights import Source, load_tokenizer
+from lora_widgets.families.weights import FAST_VOCABULARIES, Source, holds_vocabulary, load_tokenizer
 
 _FILES = ("vocab.json", "merges.txt", "tokenizer_config.json", "special_tokens_map.json")
 _T5_FILES = ("tokenizer.json", "tokenizer_config.json")
@@ -147,5 +147,4 @@ def _chosen(value: str | None) -> tuple[TokenizerPlace, ...]:
 
 
 def _holds_vocabulary(folder: Path) -> bool:
-    pair = all((folder / name).is_file() for name in ("vocab.json", "merges.txt"))
-    return pair or (folder / "tokenizer.json").is_file()
+    return holds_vocabulary(folder, *FAST_VOCABULARIES)

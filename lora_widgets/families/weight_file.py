@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lora_widgets.catalog.weight_files import FileKind, Shapes, kind_of
 from lora_widgets.config.misplaced import misplaced
-from lora_widgets.config.weight_headers import Header, is_weight_file, read_header
+from lora_widgets.config.weight_headers import Header, is_weight_file, read_header, refuse_gguf
 from lora_widgets.errors import ModelError
 
 _DTYPES = {
@@ -96,6 +96,7 @@ def find_weight_file(setting: str, value: str) -> WeightFile | None:
             return None
     except (OSError, ValueError):  # too long, or no possible name
         return None
+    refuse_gguf(setting, value)
     if not is_weight_file(path.name):
         raise ModelError(
             f"`{setting}` is {value!r}, but weights are in files that end with .safetensors or .ckpt. Choose "

@@ -6,7 +6,7 @@ Everything that can go wrong with a path is told before any weights are loaded.
 
 import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -16,11 +16,15 @@ from typing import Any
 import torch
 from torch import nn
 
+from lora_widgets.catalog.weight_variants import variant_of, weights_of_one_variant
 from lora_widgets.config.weight_headers import WEIGHT_SUFFIXES
 from lora_widgets.errors import ModelError
 from lora_widgets.families import hub
 
 LAYOUT = "model_index.json and the folders unet, vae, text_encoder, tokenizer and scheduler"
+FAST_VOCABULARIES = (("vocab.json", "merges.txt"), ("tokenizer.json",))
+VOCABULARIES = (*FAST_VOCABULARIES, ("spiece.model",))
+"""The files of tokenizers; that of sentencepiece needs a package of its own."""
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
@@ -45,7 +49,7 @@ class Source:
         if not path.is_file():
             return None
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = json.loads(path.read_text(encoding="utf-8-sig"))
         except ValueError as error:
             raise self._damaged(path, str(error)) from error
         if not isinstance(content, dict):
@@ -94,7 +98,7 @@ def locate_model(setting: str, value: str) -> Source:
     """Return where the base model is.
 
     Raises:
-        ModelError: nothing is there, or it is a single file.
+        ModelError: nothing is there.
     """
     if value == "demo":
         from lora_widgets.demo.paths import model_folder
@@ -103,11 +107,6 @@ def locate_model(setting: str, value: str) -> Source:
     path = Path(value).expanduser()
     if path.is_dir():
         return Source(setting, str(path), is_folder=True)
-    if path.is_file():
-        raise ModelError(
-            f"`{setting}` is {value!r}, a single file, which is not read for this `model_type` yet. "
-            f"Use the model's folder in diffusers layout ({LAYOUT})."
-        )
     if not value.strip() or path.suffix.lower() in WEIGHT_SUFFIXES or not _HUB_NAME.fullmatch(value):
         raise ModelError(
             f"`{setting}` is {value!r}, but nothing is there. Set it to the folder of a model in diffusers "
@@ -124,14 +123,27 @@ def locate_vae(value: str) -> Source:
         ModelError: it is not such a folder.
     """
     path = Path(value).expanduser()
-    for folder in (path, path / "vae"):
-        if (folder / "config.json").is_file():
-            return Source("vae_path", str(folder), is_folder=True)
-    found = "a single file" if path.is_file() else "a folder without it" if path.is_dir() else "not there"
+    for folder in (path / "vae", path):
+        source = Source("vae_path", str(folder), is_folder=True)
+        if (config := source.read_json("config.json")) is not None:
+            _refuse_other_class(source, config)
+            return source
+    found = "which has no autoencoder's config.json" if path.is_dir() else "but nothing is there"
     raise ModelError(
-        f"`vae_path` is {value!r}, but it must be a folder with an autoencoder's config.json and weights; it "
-        f"is {found}. Set `vae_path` to such a folder, or leave it empty to use the base model's own."
+        f"`vae_path` is {value!r}, {found}. Set `vae_path` to a .safetensors file or a folder with an "
+        "autoencoder, or leave it empty to use the base model's own."
     )
+
+
+def _refuse_other_class(vae: Source, config: Mapping[str, Any]) -> None:
+    """Make sure that a folder holds an autoencoder of Stable Diffusion, as far as it names its class."""
+    found = config.get("_class_name") or " ".join(config.get("architectures") or ())
+    if found and found != "AutoencoderKL":
+        raise ModelError(
+            f"`vae_path` is {vae.place!r}, which holds a model of the class {found}, but a VAE of the class "
+            "AutoencoderKL belongs there. Choose another folder, or leave it empty to use the base model's "
+            "own."
+        )
 
 
 def load_part(
@@ -144,17 +156,19 @@ def load_part(
 ) -> Any:
     """Load weights with a ``from_pretrained`` function: frozen, in eval mode, on ``device``.
 
-    ``dtype`` is named as the library of the loader names it: ``dtype=`` or ``torch_dtype=``.
+    The library is told which of the files it is to load. ``dtype`` is named as it names it: ``dtype=`` or
+    ``torch_dtype=``.
 
     Raises:
         ModelError: the weights are missing, incomplete, damaged, or cannot be fetched.
     """
-    folder = with_weights(source, subfolder)
+    files = weights_of(source, subfolder)
     load = partial(
         loader,
-        folder,
+        with_weights(source, subfolder),
         subfolder=subfolder,
-        variant=_variant(folder / subfolder),
+        variant=variant_of(files[0].name) if files else None,
+        use_safetensors=not files or files[0].suffix == ".safetensors",
         low_cpu_mem_usage=True,
         output_loading_info=True,
         **dtype,
@@ -192,35 +206,35 @@ def with_weights(source: Source, part: str) -> Path:
         raise source.unavailable(error) from error
 
 
-def safetensors_of(source: Source, part: str) -> list[Path]:
-    """Return the files with the weights of a part, of one variant; none where they are in another format.
+def weights_of(source: Source, part: str) -> list[Path]:
+    """Return the files with the weights of a part, of one variant; none where there are none.
 
     Raises:
         ModelError: they cannot be fetched.
     """
-    files = sorted((with_weights(source, part) / part).glob("*.safetensors"))
-    whole = [file for file in files if ".fp16." not in file.name]
-    return whole or files
+    folder = with_weights(source, part) / part
+    return [folder / name for name in weights_of_one_variant(path.name for path in folder.glob("*"))]
 
 
 def refuse_missing_weights(source: Source, part: str) -> None:
-    """Make sure that the folder of a part holds weights, and all of the files that its index names.
+    """Make sure that the folder of a part holds weights, and all of the files that their index names.
 
     Raises:
         ModelError: there are none, or one of several is missing.
     """
     folder = source.folder / part
-    names = {path.name for path in folder.glob("*") if path.suffix in {".safetensors", ".bin"}}
+    names = {path.name for path in weights_of(source, part)}
     called = f"The {part or 'autoencoder'} of the model in `{source.setting}` ({source.place})"
     if not names:
         raise ModelError(
             f"{called} has no weights: no .safetensors or .bin file is in {folder}. Download this folder "
             "again."
         )
-    for index in sorted(folder.glob("*.safetensors.index.json")):
+    for index in sorted(folder.glob("*.index*.json")):
         content = source.read_json(f"{part}/{index.name}" if part else index.name) or {}
-        missing = sorted(set(content.get("weight_map", {}).values()) - names)
-        if missing:
+        named = set(content.get("weight_map", {}).values())
+        missing = sorted(named - names)
+        if missing and named & names:  # the index of another variant may be here without its files
             more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
             raise ModelError(
                 f"{called} is incomplete: {index.name} names {missing[0]}{more}, which is not there. "
@@ -235,13 +249,21 @@ def load_tokenizer(loader: Callable[..., Any], source: Source, *, subfolder: str
         ModelError: its files are missing, damaged, or cannot be fetched.
     """
     called = subfolder or "tokenizer"
-    tokenizer = _loaded(partial(loader, source.folder, subfolder=subfolder), source, called)
-    if len(tokenizer) <= len(tokenizer.all_special_tokens):  # transformers 5 makes an empty one of no files
+    if not holds_vocabulary(source.folder / subfolder, *VOCABULARIES):
+        # transformers 5 makes a tokenizer of no files, which knows no word
         raise ModelError(
             f"The {called} of the model in `{source.setting}` ({source.place}) has no vocabulary. "
             f"Download the model's {called} folder (vocab.json and merges.txt, or tokenizer.json) again."
         )
-    return tokenizer
+    return _loaded(partial(loader, source.folder, subfolder=subfolder), source, called)
+
+
+def holds_vocabulary(folder: Path, *vocabularies: Sequence[str]) -> bool:
+    """Tell whether all files of one of the vocabularies are in a folder, and hold something."""
+    return any(
+        all((folder / name).is_file() and (folder / name).stat().st_size for name in names)
+        for names in vocabularies
+    )
 
 
 def downloading(source: Source, part: str) -> Iterator[tuple[int, int]]:
@@ -259,22 +281,16 @@ def downloading(source: Source, part: str) -> Iterator[tuple[int, int]]:
 
 
 def _loaded(load: Callable[[], Any], source: Source, part: str) -> Any:
-    from safetensors import SafetensorError
-
     try:
         with _without_progress_bars():  # it takes a moment, and its phase is reported as an event
             return load()
-    except (OSError, ValueError, TypeError, RuntimeError, SafetensorError) as error:
+    except (MemoryError, torch.OutOfMemoryError):  # no fault of the files
+        raise
+    except Exception as error:  # the libraries raise of all kinds, tokenizers a plain Exception
         raise ModelError(
             f"The {part or 'autoencoder'} of the model in `{source.setting}` ({source.place}) cannot be "
             f"loaded: {_first_line(error)} Check that the download is complete, or download it again."
         ) from error
-
-
-def _variant(folder: Path) -> str | None:
-    """Return "fp16" for a folder that only holds half-precision weights, as many downloads do."""
-    names = [p.name for p in folder.glob("*") if p.suffix in {".safetensors", ".bin"}]
-    return "fp16" if names and all(".fp16." in name for name in names) else None
 
 
 @contextmanager

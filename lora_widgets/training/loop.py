@@ -176,6 +176,12 @@ def _refuse_breakdown(job: Job, loss: float, norm: float) -> None:
     if math.isfinite(loss) and (math.isfinite(norm) or job.scaler.is_enabled()):
         return
     what = f"loss is {loss}" if not math.isfinite(loss) else f"gradient's norm is {norm}"
+    if job.step == 0 and not math.isfinite(loss) and not job.plan.config.continue_from_lora:
+        raise TrainingError(
+            f"The {what} at the first step, before anything was learned: the base model gives numbers that "
+            'are not finite. If `mixed_precision` is fp16, it overflows: set it to "bf16" or "no". Otherwise '
+            "its weights are damaged: download them again."
+        )
     raise TrainingError(
         f"Training broke down at step {job.step + 1}: the {what}. What was learned before is saved. Lower "
         '`unet_lr` and `text_encoder_lr`, or set `mixed_precision` to "bf16" or "no", and start again '

@@ -1,11 +1,13 @@
 """Everything that can be known, and refused, before any model is loaded."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lora_widgets.catalog.families import FAMILIES
 from lora_widgets.catalog.formats import SAVE_FORMATS
+from lora_widgets.config.caption_weights import words_of
 from lora_widgets.config.expectation import expected_memory
 from lora_widgets.config.findings import Facts, Finding, Severity, check
 from lora_widgets.config.free_memory import free_disk_bytes, free_memory_bytes
@@ -18,6 +20,7 @@ from lora_widgets.data.base_model import base_model_facts
 from lora_widgets.data.facts import FoundPictures, facts_for
 from lora_widgets.data.measured_runs import measured_runs
 from lora_widgets.data.prompt_file import look_up_prompts
+from lora_widgets.data.tokens import count_tokens, find_tokenizer
 from lora_widgets.errors import ConfigError, StateError
 from lora_widgets.families.family import Family, open_family
 from lora_widgets.lora_files.lora_file import kohya_tensors
@@ -26,6 +29,8 @@ from lora_widgets.training.optimizers import optimizer_keywords
 from lora_widgets.training.precision import free_gpu_bytes, has_bf16, has_cuda
 from lora_widgets.training.samples import ready_scheduler
 from lora_widgets.training.state import Saved, find_state, identity_of, read_state, refuse_differences
+
+_SHOWN_LENGTH = 40
 
 
 @dataclass(frozen=True)
@@ -83,7 +88,7 @@ def make_plan(config: TrainingConfig) -> Plan:
     start_values = _start_values(config, resumed)
     folder.make()
     warnings = tuple(_sentences(f) for f in findings if f.severity is Severity.WARNING)
-    warnings += family.notes
+    warnings += (*family.notes, *_cut_prompts(prompts, config))
     memory = expected_memory(config, facts, steps)
     return Plan(
         config,
@@ -120,11 +125,26 @@ def _prompts(config: TrainingConfig, facts: Facts, family: Family) -> tuple[Prom
         try:
             ready_scheduler(prompt, family, default=config.sample_sampler)
         except (ImportError, ValueError) as error:
+            reason = " ".join(str(error).split()).rstrip(" .")  # some are several lines
             raise ConfigError(
-                f"The sampler {name!r} cannot draw {prompt.text!r} in {prompt.steps} steps here: {error}. "
+                f"The sampler {name!r} cannot draw {prompt.text!r} in {prompt.steps} steps here: {reason}. "
                 "Choose another sampler, or another number of steps."
             ) from error
     return prompts
+
+
+def _cut_prompts(prompts: Iterable[Prompt], config: TrainingConfig) -> Iterator[str]:
+    """Say which prompts are longer than CLIP reads; T5 reads much more."""
+    tokenizer = find_tokenizer(config.pretrained_model_name_or_path, config.tokenizer_path)
+    if tokenizer is None or FAMILIES[config.model_type].is_flow:
+        return
+    for text in dict.fromkeys(text for prompt in prompts for text in (prompt.text, prompt.negative)):
+        length = count_tokens(tokenizer, words_of(text) if config.weighted_captions else text)
+        if length > config.max_token_length:
+            yield (
+                f"`sample_prompts`: {text[:_SHOWN_LENGTH]!r} goes on to {length} tokens, and what is beyond "
+                f"{config.max_token_length} is not drawn. Raise `max_token_length`, or write it shorter."
+            )
 
 
 def _resumed(

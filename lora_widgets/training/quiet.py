@@ -7,6 +7,8 @@ _LOGGERS = (
     "bitsandbytes.backends.cpu.ops",
     # It reports that image processors fall back to Pillow without torchvision; training uses none of them.
     "transformers.utils.import_utils",
+    # It advises against a change of number formats that it names no reason for: "float32: []".
+    "diffusers.models.modeling_utils",
 )
 
 

@@ -1,8 +1,9 @@
 """Drawing sample pictures with what is being trained, without disturbing it."""
 
 import time
+import warnings
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
 from importlib import import_module
 from inspect import signature
@@ -22,6 +23,7 @@ from lora_widgets.events import Event, Notice, PhaseProgress, SampleReady
 from lora_widgets.families.family import Family, TextEmbedding
 from lora_widgets.families.in_memory import free_memory
 from lora_widgets.training.control import Control, Stopped
+from lora_widgets.training.out_of_memory import is_out_of_memory
 from lora_widgets.training.precision import VAE_OVERFLOWS, Precision
 from lora_widgets.training.sample_files import Drawn, write_sample
 
@@ -29,7 +31,15 @@ PHASE = "Drawing samples"
 _FAILURES = (RuntimeError, ValueError, IndexError, MemoryError, OSError)
 """What libraries raise where a picture is too large, a sampler has too few steps, or the disk is full."""
 _SHOWN_LENGTH = 60
-_OUT_OF_MEMORY = ("out of memory", "can't allocate memory")
+_VAE_DAMAGED = (
+    "the VAE gives numbers that are not finite, in full precision too. Its weights seem to be damaged: "
+    "download them again, or set `vae_path` to another VAE"
+)
+_NO_ROOM = Notice(
+    "warning",
+    "The samples were not drawn: memory ran out while the VAE was loaded for them, beside what is trained. "
+    "The training goes on without them. For room, set `base_weights` to fp8 or nf4.",
+)
 
 
 @dataclass(frozen=True)
@@ -59,9 +69,24 @@ class Studio:
         A stop that is asked for meanwhile ends the drawing after the sampler's step in progress. A picture
         that cannot be drawn or written costs only itself, and a notice names it.
         """
-        if self.prompts:
-            with self.with_vae():
+        if not self.prompts:
+            return
+        with ExitStack() as stack:
+            if self._has_room_for_vae(stack):
                 yield from self._draw_all(step=step, epoch=epoch, untouched=untouched)
+                return
+        free_memory()
+        yield _NO_ROOM
+
+    def _has_room_for_vae(self, stack: ExitStack) -> bool:
+        """Have the autoencoder in memory until ``stack`` ends; False where it finds no room."""
+        try:
+            stack.enter_context(self.with_vae())
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            return False
+        return True
 
     def _draw_all(self, *, step: int, epoch: int, untouched: bool) -> Iterator[Event]:
         for index, prompt in enumerate(self.prompts):
@@ -88,11 +113,17 @@ class Studio:
         yield PhaseProgress(PHASE, len(self.prompts), len(self.prompts))
 
     def draw(self, prompt: Prompt, *, seed: int) -> Image.Image:
-        """Draw one picture; the same seed gives the same noise at every step of training."""
+        """Draw one picture; the same seed gives the same noise at every step of training.
+
+        Raises:
+            ValueError: the denoiser or the autoencoder gives numbers that are not finite.
+        """
         self.adapter.mode(training=False)
         try:
             with torch.no_grad(), self.precision.computing():
                 latents = self._sample(prompt, torch.Generator().manual_seed(seed))
+                if not torch.isfinite(latents).all():
+                    raise ValueError(_denoiser_overflows(self.precision))
                 pixels = self._decoded(latents)
         finally:
             self.adapter.mode(training=True)
@@ -103,6 +134,8 @@ class Studio:
         if not torch.isfinite(pixels).all() and self.family.vae.use_float32():
             self.notices.append(VAE_OVERFLOWS)
             pixels = self.family.vae.decode(latents)
+        if not torch.isfinite(pixels).all():
+            raise ValueError(_VAE_DAMAGED)
         return pixels
 
     def _sample(self, prompt: Prompt, generator: torch.Generator) -> Tensor:
@@ -111,7 +144,7 @@ class Studio:
         noise = torch.randn(latent_shape(prompt, self.family), generator=generator)
         noise = noise.to(self.precision.device)
         asked = self._embedded(prompt.text, prompt.guidance)
-        unasked = None if prompt.scale == 1.0 else self._embedded(prompt.negative, prompt.guidance)
+        unasked = self._embedded(prompt.negative, prompt.guidance) if prompt.is_guided else None
         guidance = Guidance(asked, unasked, prompt.scale)
         return sample_latents(
             self.family,
@@ -222,9 +255,11 @@ def new_scheduler(name: str, process: Any) -> Any:
     arguments = dict(row.arguments)
     if process.alphas_cumprod[-1] == 0 and "timestep_spacing" in signature(scheduler).parameters:
         arguments["timestep_spacing"] = "trailing"
-    return scheduler(
-        trained_betas=_samplable(process).tolist(), prediction_type=process.prediction, **arguments
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # diffusers would rather have dpmsolver++
+        return scheduler(
+            trained_betas=_samplable(process).tolist(), prediction_type=process.prediction, **arguments
+        )
 
 
 def _samplable(process: Any) -> Tensor:
@@ -238,10 +273,17 @@ def _samplable(process: Any) -> Tensor:
     return torch.cat([betas[:-1], 1 - 2**-24 / process.alphas_cumprod[-2:-1]])
 
 
+def _denoiser_overflows(precision: Precision) -> str:
+    what = "the base model gives numbers that are not finite, and the picture would be black"
+    if precision.autocast is torch.float16:
+        return f'{what}. It overflows in fp16: set `mixed_precision` to "bf16" or "no"'
+    return f"{what}. Its weights seem to be damaged, or what was learned is: lower `unet_lr`"
+
+
 def _not_drawn(index: int, prompt: Prompt, error: Exception) -> Notice:
     what = f"Sample {index + 1}, {prompt.text[:_SHOWN_LENGTH]!r}"
     reason = (error.strerror if isinstance(error, OSError) else None) or str(error).strip()
-    if isinstance(error, MemoryError) or any(words in reason for words in _OUT_OF_MEMORY):
+    if is_out_of_memory(error):
         size = f"{prompt.width} x {prompt.height} pixels"
         remedy = "Draw it smaller, with --w and --h in `sample_prompts`."
         return Notice("warning", f"{what}, was not drawn: memory ran out at {size}. {remedy}")

@@ -7,21 +7,17 @@ the pictures are many, so the panel calls it in the background.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from lora_widgets.catalog.optimizers import OPTIMIZERS
-from lora_widgets.catalog.samplers import SAMPLERS
-from lora_widgets.config.fields import FieldSpec, fields
+from lora_widgets.config.fields import fields
 from lora_widgets.config.findings import Facts, Finding, Severity
 from lora_widgets.config.free_memory import free_disk_bytes, free_gpu_bytes, free_memory_bytes
-from lora_widgets.config.memory import TRITON
-from lora_widgets.config.setup import DEMO
+from lora_widgets.config.missing import PATHS, missing_packages, missing_paths
+from lora_widgets.config.section import unquoted
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.config.weight_facts import weight_facts
-from lora_widgets.config.weight_headers import is_weight_file
 from lora_widgets.data.base_model import PART_FILES, base_model_facts, largest_side
 from lora_widgets.data.measured_runs import measured_runs
 from lora_widgets.data.prompt_file import look_up_prompts
@@ -58,15 +54,12 @@ PLACE_SETTINGS = (
 )
 """The settings that decide at which sizes known pictures are trained, and how long their captions are."""
 
-MADE_BY_THE_RUN = (OUTPUT, "logging_dir", CACHE)
-_PATHS = tuple(spec for spec in fields(TrainingConfig) if spec.path)
 LOOKED_AT = tuple(
-    dict.fromkeys((*SCAN_SETTINGS, *PLACE_SETTINGS, *(spec.name for spec in _PATHS), PROMPTS, "model_type"))
+    dict.fromkeys((*SCAN_SETTINGS, *PLACE_SETTINGS, *(spec.name for spec in PATHS), PROMPTS, "model_type"))
 )
 """All settings on which the result of a look depends."""
 
 _REQUIRED = {spec.name: "unset" for spec in fields(TrainingConfig) if spec.required}
-_HUB_NAME = re.compile(r"[A-Za-z0-9][\w-]*[\w.-]*/[\w.-]+")
 _WEIGHTS = re.compile(r"(?P<name>.+?)(\.safetensors|-state)")
 _POSITION = re.compile(r"-(\d{6}|step\d{8})$")
 
@@ -127,6 +120,7 @@ def watched(values: Mapping[str, object]) -> dict[str, object]:
 
 def look(values: Mapping[str, object], pictures: KnownPictures) -> Seen:
     """Look at everything that the settings, as entered, name on this machine."""
+    values = {**values, **_unquoted(values)}
     missing = missing_paths(values)
     seen = Seen() if FOLDER in missing else _pictures(values, pictures)
     files, damaged = weight_facts(values)
@@ -147,20 +141,10 @@ def look(values: Mapping[str, object], pictures: KnownPictures) -> Seen:
     return replace(seen, facts=facts, findings=(*seen.findings, *damaged))
 
 
-def missing_paths(values: Mapping[str, object]) -> tuple[str, ...]:
-    """Name the settings in effect whose file or folder must be there and is not."""
-    return tuple(spec.name for spec in _PATHS if _is_missing(spec, values))
-
-
-def missing_packages() -> tuple[str, ...]:
-    """Name the packages of optimizers, samplers and compiling that cannot be imported; none is imported.
-
-    PyTorch is not among them: without it nothing trains, and no other choice would help.
-    """
-    modules = {row.package: row.import_path.partition(".")[0] for row in OPTIMIZERS.values()}
-    modules |= {row.package: row.package for row in SAMPLERS.values() if row.package}
-    modules[TRITON] = TRITON
-    return tuple(name for name, module in modules.items() if module != "torch" and not _is_there(module))
+def _unquoted(values: Mapping[str, object]) -> dict[str, str]:
+    """Return the paths that are entered as the configuration reads them."""
+    entered = ((spec.name, values.get(spec.name)) for spec in PATHS)
+    return {name: unquoted(str(value)) for name, value in entered if value}
 
 
 def taken_names(output_dir: str) -> frozenset[str]:
@@ -200,27 +184,3 @@ def _unreadable(error: OSError | ValueError) -> Finding:
     reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
     message = f"The pictures of `{FOLDER}` cannot be read: {reason}."
     return Finding(Severity.ERROR, (FOLDER,), message, "Was the folder moved or deleted? Choose it again.")
-
-
-def _is_missing(spec: FieldSpec, values: Mapping[str, object]) -> bool:
-    text = str(values.get(spec.name) or "").strip()
-    if not text or spec.not_yet or spec.name in MADE_BY_THE_RUN:
-        return False
-    when = spec.only_when
-    if when is not None and values.get(when.setting) not in when.values:
-        return False
-    if text == DEMO and spec.name in (FOLDER, BASE_MODEL):
-        return False
-    if spec.name == BASE_MODEL and _HUB_NAME.fullmatch(text) and not is_weight_file(text):
-        return False
-    try:
-        return not Path(text).expanduser().exists()
-    except (OSError, ValueError, RuntimeError):  # too long, no possible name, no home folder
-        return True
-
-
-def _is_there(module: str) -> bool:
-    try:
-        return find_spec(module) is not None
-    except ValueError:  # loaded, but without a specification
-        return True

@@ -168,6 +168,22 @@ def test_paths_are_accepted_as_path_objects():
     assert config(output_dir=Path("a") / "b").output_dir == str(Path("a") / "b")
 
 
+@pytest.mark.parametrize("written", [" /a b ", '"/a b"', "'/a b' ", ' "/a b"\n'])
+def test_paths_are_read_without_the_blanks_and_quotes_around_them(written):
+    """Windows copies a path in quotes."""
+    paths = (
+        "pretrained_model_name_or_path",
+        "train_data_dir",
+        "output_dir",
+        "vae_path",
+        "continue_from_lora",
+    )
+    made = config(**dict.fromkeys(paths, written), sample_prompts='"a" ')
+    assert {getattr(made, name) for name in paths} == {"/a b"}
+    assert made.sample_prompts == '"a" '
+    assert config(vae_path='""').vae_path is None
+
+
 def test_pairs_of_settings_become_one_answer():
     made = config()
     assert made.snr_gamma == 5.0

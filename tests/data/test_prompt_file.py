@@ -100,6 +100,12 @@ def test_files_that_cannot_be_read_are_named(tmp_path, monkeypatch):
     assert "cannot be read" in look_up_prompts("~nobody-of-that-name/p.txt").error
 
 
+def test_the_path_of_a_file_may_stand_in_quotes(write):
+    path = write("a b.txt", "a cat")
+    assert look_up_prompts(f'"{path}" ') == look_up_prompts(str(path))
+    assert look_up_prompts(str(path)).prompts
+
+
 @pytest.mark.parametrize("setting", [None, "", "  ", "a cat", "a cat\nprompts.txt", "x" * 5000, "a\0cat"])
 def test_a_setting_that_is_no_file_is_not_looked_for(setting):
     assert look_up_prompts(setting) is None

@@ -272,8 +272,9 @@ def test_the_other_clip(settings_of, tmp_path, name, setting, wanted, found):
 def test_a_folder_that_lacks_one_of_several_files(settings_of, copy_of, name):
     folder = copy_of(name)
     part = folder / DENOISERS[name]
-    second = "diffusion_pytorch_model-00002-of-00002.safetensors"
-    index = {"metadata": {}, "weight_map": {"a": second, "b": second}}
+    first, second = (f"diffusion_pytorch_model-0000{number}-of-00002.safetensors" for number in (1, 2))
+    index = {"metadata": {}, "weight_map": {"a": first, "b": second}}
+    (part / "diffusion_pytorch_model.safetensors").rename(part / first)
     (part / "diffusion_pytorch_model.safetensors.index.json").write_text(json.dumps(index))
     refused(
         settings_of(name, as_file=False, **{MODEL: folder}),

@@ -85,8 +85,9 @@ def real_shapes():
 
 
 def test_a_folder_in_place_of_a_text_encoders_file_is_refused(open_flux_file, tiny_flux):
-    with pytest.raises(ModelError, match=r"`t5xxl_path` is .* must be a .safetensors file with the text enc"):
-        open_flux_file(t5xxl_path=str(tiny_flux / "text_encoder_2"))
+    for value, words in (("text_encoder_2", "a folder"), ("x.safetensors", "but nothing is there")):
+        with pytest.raises(ModelError, match=f"`t5xxl_path` is .*, {words}. Set it to a .safetensors file"):
+            open_flux_file(t5xxl_path=str(tiny_flux / value))
 
 
 @pytest.mark.parametrize(("setting", "name"), [(MODEL, "tiny-flux-dev"), ("t5xxl_path", "tiny-t5xxl")])

@@ -81,6 +81,7 @@ def test_full_precision_is_preferred_and_doubles_are_left_out(open_tiny, online,
     unet = repository / "unet" / "diffusion_pytorch_model.safetensors"
     for name in (
         "diffusion_pytorch_model.fp16.safetensors",
+        "diffusion_pytorch_model.fp16-00001-of-00002.safetensors",
         "diffusion_pytorch_model.bin",
         "x.non_ema.safetensors",
     ):

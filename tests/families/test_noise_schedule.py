@@ -53,6 +53,12 @@ def test_where_they_agree_nothing_is_told(scheduler, changes):
     assert notes_on_schedule(scheduler, NoiseAndLoss(**changes)) == ()
 
 
+@pytest.mark.parametrize("damage", [{"beta_start": "x"}, {"num_train_timesteps": 0}, {"beta_end": None}])
+def test_numbers_that_give_no_noise_are_named(damage):
+    with pytest.raises(ModelError, match=rf"damaged scheduler.*{next(iter(damage))}.*Download this file"):
+        noise_process(damage, NoiseAndLoss())
+
+
 def test_zero_terminal_snr_leaves_no_signal():
     process = noise_process({}, NoiseAndLoss(zero_terminal_snr=True))
     assert process.snr(torch.tensor([999])).item() == 0

@@ -119,6 +119,27 @@ def test_a_file_without_a_vae_takes_another(open_file, changed, tiny_sd15):
     assert family.identity()["ss_vae_name"] == "vae"
 
 
+@pytest.mark.parametrize(
+    ("prefix", "words"),
+    [("model.diffusion_model.", "holds no VAE and no text encoder"), ("", "holds the UNet alone")],
+)
+def test_a_unet_alone_is_no_model_that_only_lacks_a_vae(open_file, single_file, tmp_path, prefix, words):
+    start, path = "model.diffusion_model.", tmp_path / "unet.safetensors"
+    unet = {n: tensor for n, tensor in load_file(single_file).items() if n.startswith(start)}
+    save_file({prefix + name.removeprefix(start): tensor for name, tensor in unet.items()}, path)
+    with pytest.raises(ModelError, match=f"{words}. Use a complete SD1.5 model"):
+        open_file(pretrained_model_name_or_path=str(path))
+
+
+def test_a_file_says_nothing_of_what_it_predicts(open_sdxl_file, tiny_sdxl, tmp_path):
+    """Most files of models that predict v do not say so; the user does, and is not contradicted."""
+    parts = {file.parent.name: json.loads(file.read_text()) for file in tiny_sdxl.glob("*/config.json")}
+    (tmp_path / "parts.json").write_text(json.dumps(parts))
+    family = open_sdxl_file(model_config_path=str(tmp_path / "parts.json"), v_parameterization=True)
+    assert family.process.prediction == "v_prediction"
+    assert family.notes == ()
+
+
 def test_a_file_without_a_text_encoder_is_refused(open_file, changed):
     with pytest.raises(ModelError, match=r"holds no text encoder. Use a complete SD1.5 model"):
         open_file(pretrained_model_name_or_path=changed(without("cond_stage_model.")))

@@ -42,6 +42,31 @@ def test_one_vocabulary_serves_both_encoders_of_sdxl(open_sdxl_file, tiny_sdxl, 
 
 
 @pytest.mark.parametrize(
+    ("part", "file", "content"),
+    [
+        ("tokenizer", "vocab.json", None),
+        ("tokenizer", "merges.txt", ""),
+        ("tokenizer", "vocab.json", "{"),
+        ("tokenizer", "vocab.json", "{}"),
+        ("tokenizer_2", None, None),
+        ("tokenizer_2", "tokenizer.json", "{"),
+    ],
+)
+def test_a_damaged_tokenizer_is_named(open_tiny_flux, tiny_flux, tmp_path, part, file, content):
+    """T5's of no files has a hundred tokens that stand for no word: all captions would be the same."""
+    folder = shutil.copytree(tiny_flux, tmp_path / "flux")
+    if file is None:
+        shutil.rmtree(folder / part)
+    elif content is None:
+        (folder / part / file).unlink()
+    else:
+        (folder / part / file).write_text(content)
+    family = open_tiny_flux(pretrained_model_name_or_path=str(folder))
+    with pytest.raises(ModelError, match=f"The {part} of the model in .* again"):
+        family.text.load("cpu", torch.float32)
+
+
+@pytest.mark.parametrize(
     ("name", "found"), [("nothing", "nothing is there"), ("unet", "no vocabulary is there")]
 )
 def test_a_folder_without_a_vocabulary_is_refused(tiny_sd15, name, found):

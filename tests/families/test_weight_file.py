@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from lora_widgets.errors import ModelError
 from lora_widgets.families.weight_file import find_weight_file
@@ -77,6 +77,16 @@ def test_a_file_that_is_no_sd15_is_named_for_what_it_is(open_tiny, file_of, suff
 
 
 @pytest.mark.parametrize(
+    "name", ["x.scale_weight", "model.diffusion_model.scaled_fp8", "x.comfy_quant", "x.weight.absmax"]
+)
+def test_weights_that_need_scales_are_refused(open_tiny, single_file, tmp_path, name):
+    """Without their scales the numbers of ComfyUI's fp8 files load well and mean nothing."""
+    save_file(load_file(single_file) | {name: torch.ones(1)}, tmp_path / "scaled.safetensors")
+    words = ("quantised with scales of their own", "in bf16, fp16 or plain fp8")
+    refuses(open_tiny, *words, **{MODEL: str(tmp_path / "scaled.safetensors")})
+
+
+@pytest.mark.parametrize(
     ("kind", "words"),
     [
         ("LoRA", "which is a LoRA or another adapter, but a VAE belongs there"),
@@ -91,7 +101,9 @@ def test_a_file_that_is_no_vae_of_sd15_is_named_for_what_it_is(open_tiny, file_o
 
 def test_a_file_of_another_ending_is_refused(open_tiny, tmp_path):
     (tmp_path / "model.gguf").write_bytes(b"GGUF")
-    refuses(open_tiny, "end with .safetensors or .ckpt", **{MODEL: str(tmp_path / "model.gguf")})
+    refuses(open_tiny, "quantised for GGUF", "bf16, fp16", **{MODEL: str(tmp_path / "model.gguf")})
+    (tmp_path / "model.zip").write_bytes(b"PK")
+    refuses(open_tiny, "end with .safetensors or .ckpt", **{MODEL: str(tmp_path / "model.zip")})
 
 
 def test_a_truncated_file_is_refused(open_tiny, single_file, tmp_path):

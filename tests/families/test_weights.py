@@ -1,6 +1,8 @@
 """Everything that can be wrong with a model's path is told, with the remedy, before weights are loaded."""
 
+import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -35,7 +37,7 @@ def refuses(open_tiny, *words, **changes):
 
 
 @pytest.mark.parametrize(
-    "value", ["/nowhere/model", "model.safetensors", "folder/model.safetensors", "a b/c", " "]
+    "value", ["/nowhere/model", "model.safetensors", "folder/model.safetensors", "a b/c"]
 )
 def test_a_path_where_nothing_is_names_the_setting_and_what_to_give(open_tiny, value):
     refuses(open_tiny, "nothing is there", "diffusers layout", "demo", **{MODEL: value})
@@ -54,7 +56,10 @@ def test_a_model_without_an_autoencoder_says_how_to_give_one(open_tiny, copy):
 
 @pytest.mark.parametrize(
     ("pipeline", "family"),
-    [("StableDiffusionXLPipeline", "SDXL"), ("StableDiffusion3Pipeline", "SD3"), ("FluxPipeline", "Flux")],
+    [
+        *(("StableDiffusionXLPipeline", "SDXL"), ("StableDiffusion3Pipeline", "SD3")),
+        *(("FluxPipeline", "Flux"), ("KolorsPipeline", "Kolors")),
+    ],
 )
 def test_another_familys_pipeline_is_refused_by_its_name(open_tiny, copy, pipeline, family):
     edited(copy, "model_index.json", ("StableDiffusionPipeline", pipeline))
@@ -81,6 +86,11 @@ def test_a_damaged_config_file_is_named(open_tiny, copy):
     refuses(open_tiny, "unet/config.json", "damaged", **{MODEL: copy})
 
 
+def test_a_configuration_that_gives_no_model_is_named(open_tiny, copy):
+    edited(copy, "text_encoder/config.json", ('"hidden_size": 32', '"hidden_size": "x"'))
+    refuses(open_tiny, "The text_encoder of the model", "hidden_size", **{MODEL: copy})
+
+
 def test_a_hub_name_without_internet_says_what_to_download_and_where_to_put_it(open_tiny, monkeypatch):
     import huggingface_hub.constants
 
@@ -89,8 +99,10 @@ def test_a_hub_name_without_internet_says_what_to_download_and_where_to_put_it(o
 
 
 def test_an_autoencoder_that_is_no_folder_or_of_another_family_is_refused(open_tiny, copy, tmp_path):
-    refuses(open_tiny, "not there", vae_path=tmp_path / "nothing")
-    refuses(open_tiny, "a folder without it", vae_path=copy / "tokenizer")
+    refuses(open_tiny, "nothing is there", "a .safetensors file or", vae_path=tmp_path / "x.safetensors")
+    refuses(open_tiny, "no autoencoder's config.json", vae_path=copy / "tokenizer")
+    refuses(open_tiny, "of the class UNet2DConditionModel", vae_path=copy / "unet")
+    refuses(open_tiny, "of the class CLIPTextModel", vae_path=copy / "text_encoder")
     edited(copy, "vae/config.json", ('"latent_channels": 4', '"latent_channels": 16'))
     refuses(open_tiny, "16 latent channels", vae_path=copy / "vae")
 
@@ -99,6 +111,14 @@ def test_missing_weights_are_reported_with_the_part(open_tiny, copy):
     (copy / "unet" / "diffusion_pytorch_model.safetensors").unlink()
     with pytest.raises(ModelError, match="The unet of the model in `pretrained_model_name_or_path`"):
         open_tiny(pretrained_model_name_or_path=str(copy))
+
+
+def test_weights_that_vanish_later_are_reported_without_the_librarys_words(open_tiny, copy, capfd):
+    family = open_tiny(pretrained_model_name_or_path=str(copy))
+    (copy / "unet" / "diffusion_pytorch_model.safetensors").unlink()
+    with pytest.raises(ModelError, match=r"The unet of the model .* has no weights"):
+        family.load_denoiser("cpu", torch.float32)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_truncated_weights_are_reported_with_the_part(open_tiny, copy):
@@ -123,6 +143,70 @@ def test_a_folder_with_half_precision_files_only_loads(open_tiny, copy):
     family = open_tiny(pretrained_model_name_or_path=str(copy))
     family.load_denoiser("cpu", torch.float32)
     assert family.unet.dtype == torch.float32
+
+
+def in_two(file, tensors, variant):
+    """Write tensors as two files and their index, as large models are stored."""
+    names = [f"{file.stem}{variant}-0000{number}-of-00002.safetensors" for number in (1, 2)]
+    keys = sorted(tensors)
+    for name, some in zip(names, (keys[::2], keys[1::2]), strict=True):
+        save_file({key: tensors[key] for key in some}, file.with_name(name), metadata={"format": "pt"})
+    index = {"weight_map": {key: names[at % 2] for at, key in enumerate(keys)}}
+    end = f".index{variant}.json"
+    file.with_name(file.name + end).write_text(json.dumps(index))
+    return [file.with_name(name) for name in names]
+
+
+def test_full_precision_in_several_files_is_read_where_half_precision_is_beside_it(open_tiny, copy):
+    file = copy / "unet" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(file)
+    file.unlink()
+    in_two(file, tensors, "")
+    in_two(file, {name: torch.zeros_like(tensor) for name, tensor in tensors.items()}, ".fp16")
+    family = open_tiny(pretrained_model_name_or_path=str(copy))
+    family.load_denoiser("cpu", torch.float32)
+    assert torch.equal(family.unet.conv_in.weight, tensors["conv_in.weight"])
+
+
+def test_half_precision_in_several_files_needs_only_its_own_index(open_tiny, copy):
+    file = copy / "unet" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(file)
+    for whole in (file, *in_two(file, tensors, "")):
+        whole.unlink()
+    _, second = in_two(file, tensors, ".fp16")
+    open_tiny(pretrained_model_name_or_path=str(copy)).load_denoiser("cpu", torch.float32)
+    second.unlink()
+    refuses(open_tiny, f"index.fp16.json names {second.name}", pretrained_model_name_or_path=copy)
+
+
+def as_pickles(folder):
+    """Replace all weights of a folder by .bin files."""
+    for file in list(folder.rglob("*.safetensors")):
+        name = "pytorch_model" if file.stem == "model" else file.stem
+        torch.save(load_file(file), file.with_name(f"{name}.bin"))
+        file.unlink()
+
+
+def test_a_folder_of_pickles_loads_without_a_word(open_tiny, copy, capfd):
+    as_pickles(copy)
+    family, own = open_tiny(pretrained_model_name_or_path=str(copy)), open_tiny()
+    for one in (family, own):
+        one.load_denoiser("cpu", torch.float32)
+        one.text.load("cpu", torch.float32)
+    assert torch.equal(family.unet.conv_in.weight, own.unet.conv_in.weight)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_pickle_with_code_in_a_folder_is_refused_for_what_it_is(open_tiny, copy):
+    as_pickles(copy)
+    torch.save({"x": Path("home")}, copy / "unet" / "diffusion_pytorch_model.bin")
+    refuses(open_tiny, "The unet of the model", "holds more than weights", pretrained_model_name_or_path=copy)
+
+
+def test_scaled_weights_in_a_folder_are_refused(open_tiny, copy):
+    file = copy / "unet" / "diffusion_pytorch_model.safetensors"
+    save_file(load_file(file) | {"conv_in.scale_weight": torch.ones(1)}, file, metadata={"format": "pt"})
+    refuses(open_tiny, "The unet of the model", "quantised with", pretrained_model_name_or_path=copy)
 
 
 def test_loading_prints_nothing_and_leaves_progress_bars_as_they_were(open_tiny, capfd):

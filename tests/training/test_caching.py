@@ -15,11 +15,13 @@ from lora_widgets.data.last_use import DAY_S
 from lora_widgets.errors import CacheError
 from lora_widgets.events import Finished, Notice, PhaseProgress, StepDone
 from lora_widgets.families.autoencoder import Autoencoder
+from lora_widgets.families.family import open_family
 from lora_widgets.families.sd15 import SD15
 from lora_widgets.training.caching import CAPTIONS, KNOWN_PICTURES, PICTURES, PictureEncoder
 from lora_widgets.training.control import Control
 from lora_widgets.training.known_parts import LOADING
 from lora_widgets.training.precision import precision_of
+from lora_widgets.training.quiet import hush_libraries
 from lora_widgets.training.start import iter_training
 
 pytestmark = pytest.mark.any_libraries
@@ -243,6 +245,14 @@ def test_latents_that_overflow_are_made_again_in_full_precision():
     assert family.calls == 3
     hopeless = PictureEncoder(Overflowing(hopeless=True), precision_of("no"))
     assert not hopeless(pixels).isfinite().any()
+
+
+def test_the_vae_goes_over_to_full_precision_without_the_librarys_words(make_config, capfd):
+    hush_libraries()
+    vae = open_family(make_config()).vae
+    vae.load("cpu", torch.float16)
+    assert vae.use_float32()
+    assert capfd.readouterr() == ("", "")
 
 
 def test_an_overflow_is_reported_once(run, encoded, monkeypatch):

@@ -11,6 +11,7 @@ from lora_widgets.config.prompts import Prompt
 from lora_widgets.events import SampleReady
 from lora_widgets.families.family import open_family
 from lora_widgets.training.control import Control
+from lora_widgets.training.plan import make_plan
 from lora_widgets.training.precision import precision_of
 from lora_widgets.training.randomness import generator_for
 from lora_widgets.training.samples import Studio
@@ -47,6 +48,18 @@ def test_a_run_with_long_captions_trains_the_text_encoder_and_draws_prompts_of_a
         ups = [name for name in file.keys() if "lora_te" in name and "lora_up" in name]  # noqa: SIM118
         assert ups
         assert all(file.get_tensor(name).abs().max() > 0 for name in ups)
+
+
+def test_what_of_a_prompt_is_not_drawn_is_told_before_anything_is_loaded(make_config):
+    prompts = f"thing --n {FILL}blue\n{FILL}thing\n{FILL}thing --s 2"
+    short, long = (
+        make_plan(make_config(max_token_length=limit, sample_prompts=prompts, sample_every_n_steps=2))
+        for limit in (75, 150)
+    )
+    said = [warning for warning in short.warnings if "`sample_prompts`" in warning]
+    assert len(said) == 2
+    assert all("tokens, and what is beyond 75 is not drawn. Raise `max_token_length`" in one for one in said)
+    assert not any("`sample_prompts`" in warning for warning in long.warnings)
 
 
 def test_prompts_are_read_as_far_as_captions_are(make_config):

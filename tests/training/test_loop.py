@@ -1,13 +1,14 @@
 """The loop runs as many steps as were shown, reports them, and saves when it should."""
 
 import random
+import shutil
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tiny import settings_for
 
 from lora_widgets.catalog.partial_batches import PARTIAL_BATCHES
@@ -118,6 +119,16 @@ def test_a_breakdown_ends_the_run_before_it_spoils_the_weights(make_config, tmp_
         list(iter_training(config))
     kept = load_file(tmp_path / "out" / "tiny.safetensors")
     assert all(tensor.isfinite().all() for tensor in kept.values())
+
+
+def test_a_base_model_without_numbers_is_no_fault_of_the_rates(make_config, tiny_sd15, tmp_path):
+    folder = shutil.copytree(tiny_sd15, tmp_path / "model")
+    file = folder / "unet" / "diffusion_pytorch_model.safetensors"
+    tensors = load_file(file)
+    save_file(tensors | {"conv_out.bias": tensors["conv_out.bias"] * torch.nan}, file)
+    config = make_config(pretrained_model_name_or_path=str(folder))
+    with pytest.raises(TrainingError, match=r"first step, before anything .* weights are damaged: download"):
+        list(iter_training(config))
 
 
 def test_a_picture_that_vanishes_ends_the_run_with_everything_saved(make_config, tiny_dataset, tmp_path):

@@ -9,6 +9,7 @@ from runs import assert_same_weights, run
 
 from lora_widgets.events import Finished, Notice, PhaseProgress, SampleReady
 from lora_widgets.families.autoencoder import Autoencoder
+from lora_widgets.families.sd15 import SD15
 from lora_widgets.training.control import Control
 from lora_widgets.training.start import iter_training
 
@@ -16,6 +17,12 @@ pytestmark = pytest.mark.any_libraries
 DEMANDING = {"network_dropout": 0.2, "gradient_checkpointing": True, "max_train_steps": 2}
 TEXT = {"live": {}, "cached": {"text_encoder_lr": 0.0, "cache_text_encoder_outputs": True}}
 DRAWING = {"sample_every_n_steps": 1, "sample_prompts": "a thing --s 2 --n blue\na dot --s 1 --ss ddim"}
+
+
+def pixels_of(path):
+    """Return the numbers of a picture, without what is written beside them."""
+    with Image.open(path) as picture:
+        return picture.tobytes()
 
 
 def notices(events):
@@ -77,6 +84,73 @@ def test_a_picture_that_cannot_be_drawn_is_named_and_costs_only_itself(make_conf
     assert notices(events) == [WHERE + sentence for _, sentence in FAILURES]
     assert [event.index for event in events if isinstance(event, SampleReady)] == [0] * 3
     assert_same_weights(config, plain)
+
+
+@pytest.mark.parametrize(
+    ("part", "precision", "words"),
+    [
+        ("denoiser", "no", "the base model gives numbers that are not finite"),
+        ("denoiser", "fp16", 'It overflows in fp16: set `mixed_precision` to "bf16" or "no"'),
+        ("vae", "no", "the VAE gives numbers that are not finite, in full precision too"),
+    ],
+)
+def test_a_picture_without_numbers_is_named_and_not_written_black(
+    make_config, monkeypatch, part, precision, words
+):
+    """An overflow of the denoiser is no fault of the VAE, which goes on as it was."""
+    predict, decode = SD15.predict, Autoencoder.decode
+
+    def predicted(self, *arguments):
+        found = predict(self, *arguments)
+        return found if torch.is_grad_enabled() or part == "vae" else found * torch.inf
+
+    def decoded(self, latents):
+        return decode(self, latents) * (torch.nan if part == "vae" else 1)
+
+    monkeypatch.setattr(SD15, "predict", predicted)
+    monkeypatch.setattr(Autoencoder, "decode", decoded)
+    events = run(
+        make_config(
+            max_train_steps=1,
+            mixed_precision=precision,
+            sample_at_first=False,
+            sample_every_n_steps=1,
+            sample_prompts="a thing --s 2",
+        )
+    )
+    (said,) = notices(events)
+    assert said.startswith("Sample 1, 'a thing', was not drawn: ")
+    assert words in said
+    assert [event for event in events if isinstance(event, SampleReady)] == []
+    assert not [event for event in events if isinstance(event, Notice) and "VAE overflows" in event.message]
+
+
+def test_guidance_of_1_or_less_is_none(make_config):
+    """0 is what the pages of distilled models ask for; followed, it would draw the negative prompt."""
+    lines = [f"a thing --s 2 --d 1 --n blue --l {scale}" for scale in (1, 0, 0.5, 2)]
+    events = run(make_config(max_train_steps=1, sample_every_n_steps=1, sample_prompts="\n".join(lines)))
+    unguided, *off, guided = [
+        pixels_of(event.path) for event in events if isinstance(event, SampleReady) and event.step == 0
+    ]
+    assert off == [unguided, unguided]
+    assert guided != unguided
+
+
+def test_samples_for_which_the_vae_finds_no_room_are_left_out(make_config, monkeypatch):
+    load, loads = Autoencoder.load, []
+
+    def failing(self, device, dtype):
+        loads.append(device)
+        if len(loads) == 2:  # first it encodes the pictures
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.")
+        load(self, device, dtype)
+
+    monkeypatch.setattr(Autoencoder, "load", failing)
+    events = run(make_config(max_train_steps=1, sample_every_n_steps=1, sample_prompts="a thing --s 1"))
+    (said,) = [e.message for e in events if isinstance(e, Notice) and "samples were not drawn" in e.message]
+    assert "memory ran out while the VAE was loaded" in said
+    assert [event.step for event in events if isinstance(event, SampleReady)] == [1]
+    assert events[-1].reason == "done"
 
 
 def test_a_picture_that_cannot_be_written_is_named(make_config, monkeypatch):

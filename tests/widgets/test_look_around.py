@@ -11,21 +11,21 @@ from hypothesis import strategies as st
 from PIL import Image
 from safetensors.numpy import save_file
 
+from lora_widgets.config import missing
 from lora_widgets.config.facts import MeasuredRun
 from lora_widgets.config.findings import Facts, Severity, check
+from lora_widgets.config.missing import missing_packages, missing_paths
 from lora_widgets.data.facts import facts_for
 from lora_widgets.data.measured_runs import keep_measured_run
 from lora_widgets.demo.config import demo_config
 from lora_widgets.training.folder import RunFolder
-from lora_widgets.widgets import known_pictures, look_around
+from lora_widgets.widgets import known_pictures
 from lora_widgets.widgets.known_pictures import SCAN_SETTINGS
 from lora_widgets.widgets.look_around import (
     LOOKED_AT,
     PLACE_SETTINGS,
     LookAround,
     Seen,
-    missing_packages,
-    missing_paths,
     taken_names,
 )
 
@@ -113,6 +113,13 @@ def test_a_weight_file_that_was_replaced_is_looked_into_again(values, weights):
     assert look(values).facts.files == {"continue_from_lora": "embedding"}
     os.utime(weights("l.safetensors", "a.lora_up.weight"), ns=(1, 1))
     assert look(values).facts.files == {"continue_from_lora": "LoRA"}
+
+
+def test_a_gguf_file_is_a_finding(values, tmp_path):
+    (tmp_path / "flux.gguf").write_bytes(b"GGUF")
+    (finding,) = look({**values, "pretrained_model_name_or_path": str(tmp_path / "flux.gguf")}).findings
+    assert finding.severity is Severity.ERROR
+    assert "quantised for GGUF" in finding.message
 
 
 def test_a_damaged_weight_file_is_a_finding(values, weights):
@@ -214,6 +221,19 @@ def test_impossible_paths_are_missing_paths(values, text):
     assert "train_data_dir" in seen.facts.missing_paths
 
 
+def test_folders_that_a_file_replaces_are_not_missed(values, tmp_path):
+    (tmp_path / "d.toml").write_text("")
+    other = {"train_data_dir": "/nowhere", "reg_data_dir": "/nowhere"}
+    assert missing_paths({**values, **other}) == ("train_data_dir", "reg_data_dir")
+    assert missing_paths({**values, **other, "dataset_config": str(tmp_path / "d.toml")}) == ()
+
+
+def test_a_path_in_quotes_is_looked_for_without_them(values, tmp_path):
+    (tmp_path / "a b").mkdir()
+    seen = look({**values, "train_data_dir": f' "{tmp_path / "a b"}" '})
+    assert seen.facts.missing_paths == ()
+
+
 @pytest.mark.parametrize(
     ("model", "missing"),
     [
@@ -271,10 +291,10 @@ def test_an_output_folder_that_is_a_file_takes_no_names(tmp_path):
 
 def test_packages_are_found_without_importing_them(monkeypatch):
     asked = []
-    monkeypatch.setattr(look_around, "find_spec", asked.append)
-    missing = missing_packages()
-    assert "prodigyopt" in missing
-    assert "torch" not in missing
+    monkeypatch.setattr(missing, "find_spec", asked.append)
+    absent = missing_packages()
+    assert "prodigyopt" in absent
+    assert "torch" not in absent
     assert "lion_pytorch" in asked  # the name to import, where it is not that of the package
 
 

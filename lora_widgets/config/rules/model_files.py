@@ -16,6 +16,35 @@ def wrong_base_model(now: Situation) -> Advice | None:
     return Advice(wrong.message, wrong.remedy, fix)
 
 
+@rule(Severity.ERROR, "pretrained_model_name_or_path", "vae_path", "clip_l_path", "t5xxl_path")
+def parts_missing_from_file(now: Situation) -> Advice | None:
+    """Many single files hold the denoiser alone, which needs the other parts beside it."""
+    config, sizes = now.config, now.facts.base_model
+    kind = FILE_KINDS.get(now.facts.files.get(BASE_MODEL, ""))
+    if sizes is None or kind is None or config.model_type not in kind.families:
+        return None
+    has_clip = sizes.text_encoder.numbers > sizes.text_encoder.t5
+    needed = [("a VAE", "vae_path", sizes.vae.numbers > 0)]
+    if now.is_flow:
+        needed.append(("CLIP-L", "clip_l_path", has_clip))
+    if config.model_type == "Flux":  # SD3 works without T5, too
+        needed.append(("T5-XXL", "t5xxl_path", sizes.text_encoder.t5 > 0))
+    missing = [
+        (words, name) for words, name, is_there in needed if not is_there and not getattr(config, name)
+    ]
+    is_bare = not now.is_flow and not has_clip
+    if not missing and not is_bare:
+        return None
+    words = [words for words, _ in missing] + ["a text encoder"] * is_bare
+    settings = " and ".join(f"`{name}`" for _, name in missing)
+    file = "a file with it" if len(missing) == 1 else "files with them"
+    remedy = f"Use a complete {config.model_type} model." if is_bare else f"Set {settings} to {file}."
+    return Advice(
+        f"`{BASE_MODEL}` is {config.pretrained_model_name_or_path!r}, a file without {' and '.join(words)}.",
+        remedy,
+    )
+
+
 @rule(Severity.ERROR, "vae_path", "model_type")
 def wrong_vae(now: Situation) -> Advice | None:
     """The file must be a VAE, and of the size the family works with."""

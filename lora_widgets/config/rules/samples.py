@@ -1,5 +1,6 @@
 """Rules about sample pictures."""
 
+import re
 from collections.abc import Iterable
 
 from lora_widgets.catalog.families import FAMILIES
@@ -16,6 +17,7 @@ from lora_widgets.config.prompts import (
 )
 from lora_widgets.config.rules.rule import Advice, Fix, Severity, Situation, change, rule
 
+_WEIGHTED = re.compile(r"\([^()\n]{1,40}:\s*[\d.]+\s*\)")
 _LARGE = 4
 """So many times the pixels that a family was trained at are rarely meant."""
 
@@ -187,13 +189,35 @@ def negative_prompt_without_effect(now: Situation) -> Advice | None:
     places = [
         written.place
         for written, prompt in zip(prompts, prompts_of(prompts, now.config), strict=True)
-        if prompt.negative and prompt.scale == 1.0
+        if prompt.negative and not prompt.is_guided
     ]
     if not places:
         return None
     return Advice(
-        f"A negative prompt does nothing at guidance 1 (`sample_prompts`, {_some(places)}).",
+        f"A negative prompt does nothing at guidance 1 or less (`sample_prompts`, {_some(places)}).",
         "Set the guidance above 1 with --l.",
+    )
+
+
+@rule(Severity.NOTE, "sample_prompts", "weighted_captions", "model_type")
+def weights_in_prompts_are_words(now: Situation) -> Advice | None:
+    """Prompts are read as captions are, so that the pictures show what is learned."""
+    if now.config.weighted_captions:
+        return None
+    found = [
+        f"{prompt.place}: {match[0]}"
+        for prompt in _prompts(now)
+        for name in ("text", "negative")
+        if (match := _WEIGHTED.search(str(prompt.says.get(name, ""))))
+    ]
+    if not found:
+        return None
+    what = f"`sample_prompts` gives words a weight ({_some(found)}), which is read as text"
+    if now.is_flow:
+        return Advice(f"{what}: {now.config.model_type} knows no weights.", "Leave the brackets out.")
+    return Advice(
+        f"{what}, as it is in captions.",
+        "Turn `weighted_captions` on to read it as a weight in both, or leave the brackets out.",
     )
 
 

@@ -27,7 +27,11 @@ SD15_SIZE = BaseModelFacts(
         LayerFacts("text_encoder", "all.of.them", (82_944, 82_944), frozenset({"CLIPMLP"}), True),
     ),
 )
-"""Stable Diffusion 1.5; in findings.json its facts are called "SD1.5"."""
+SIZES = {
+    "SD1.5": SD15_SIZE,
+    "denoiser alone": BaseModelFacts(SD15_SIZE.denoiser, PartSize(), PartSize(), SD15_SIZE.activations),
+}
+"""What findings.json calls the facts of base models."""
 PER_SETTING = "each_setting: "
 
 
@@ -46,8 +50,8 @@ def facts_from(data):
             LongCaption(**{**row, "beyond": tuple(row["beyond"])}) for row in values.get("long_captions", ())
         )
         data["dataset"] = DatasetFacts(**{**values, "long_captions": tuple(long)})
-    if data.get("base_model") == "SD1.5":
-        data["base_model"] = SD15_SIZE
+    if "base_model" in data:
+        data["base_model"] = SIZES[data["base_model"]]
     if "prompt_file" in data:
         data["prompt_file"] = PromptFile(**data["prompt_file"])
     for name in ("missing_paths", "missing_packages"):

@@ -82,3 +82,28 @@ def test_a_family_that_can_be_trained_is_offered():
 def test_there_is_something_to_say_about_every_kind_everywhere(setting, kind, model_type):
     finding = said(setting, kind, model_type)
     assert finding is None or finding.remedy
+
+
+@pytest.mark.parametrize(
+    ("model_type", "kind", "facts", "changes", "words"),
+    [
+        ("Flux", "Flux dev", "denoiser alone", {}, ("a VAE and CLIP-L and T5-XXL", "`t5xxl_path` to files")),
+        (
+            "Flux",
+            "Flux dev",
+            "denoiser alone",
+            {"vae_path": "v", "t5xxl_path": "t"},
+            ("`clip_l_path` to a file",),
+        ),
+        ("SD3", "SD3", "denoiser alone", {"vae_path": "v"}, ("without CLIP-L.",)),
+        ("SDXL", "SDXL", "denoiser alone", {"vae_path": "v"}, ("without a text encoder.", "complete SDXL")),
+        ("SD1.5", "SD1.5", "SD1.5", {}, None),
+        ("SD1.5", "Flux dev", "denoiser alone", {}, None),  # another family, which another rule tells
+        ("Flux", "", "denoiser alone", {}, None),  # a folder
+    ],
+)
+def test_parts_that_no_file_holds_are_asked_for(model_type, kind, facts, changes, words):
+    found = {"files": {MODEL: kind} if kind else {}, "base_model": facts}
+    finding = finding_of("parts_missing_from_file", {"model_type": model_type, MODEL: "f", **changes}, found)
+    assert (finding is None) == (words is None)
+    assert all(word in f"{finding.message} {finding.remedy}" for word in words or ())
