@@ -17,7 +17,7 @@ _FLOW = OnlyWhen("model_type", "Flux", "SD3")
 class NoiseAndLoss(Section, tab=Tab.ADVANCED, group="Noise and loss"):
     """Which noise the model learns to remove, and how the steps of noise are weighted."""
 
-    v_parameterization: Annotated[bool, Ui("V-prediction")] = False
+    v_parameterization: Annotated[bool, Ui("V-prediction"), _NOISE_OR_V] = False
     """Train and sample a base model as one that predicts v (arXiv:2202.00512). Off: as the base model's own
     files say. Needed for v models whose files do not say it."""
 
@@ -33,7 +33,7 @@ class NoiseAndLoss(Section, tab=Tab.ADVANCED, group="Noise and loss"):
     """Noise from which on nothing is trained; the step itself is left out, unless min_timestep is the same.
     Smaller leaves out the composition of pictures; 1000 is usual."""
 
-    min_snr_gamma_enabled: Annotated[bool, Ui("Min-SNR weighting")] = True
+    min_snr_gamma_enabled: Annotated[bool, Ui("Min-SNR weighting"), _NOISE_OR_V] = True
     """Weight the loss so that nearly clean pictures do not dominate it. Learns faster and steadier."""
 
     min_snr_gamma: Annotated[
@@ -69,7 +69,7 @@ class NoiseAndLoss(Section, tab=Tab.ADVANCED, group="Noise and loss"):
     ] = False
     """Draw the strength anew for each batch, from 0 to ip_noise_gamma."""
 
-    multinoise: Annotated[bool, Ui("Multi-resolution noise")] = False
+    multinoise: Annotated[bool, Ui("Multi-resolution noise"), _NOISE_OR_V] = False
     """Mix in noise of coarser grain. Helps with very bright and very dark pictures."""
 
     multires_noise_iterations: Annotated[
