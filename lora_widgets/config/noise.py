@@ -167,6 +167,13 @@ class FlowMatching(Section, tab=Tab.ADVANCED, group="Noise and loss"):
     """Shift of the strengths of noise that are trained. Larger trains strong noise more; usual are 1 to 3,
     1 shifts nothing."""
 
+    pos_emb_random_crop_rate: Annotated[
+        float, Field(ge=0, le=1), Ui("Random positions"), OnlyWhen("model_type", "SD3")
+    ] = 0.0
+    """Share of the batches whose pictures lie at a random place of the model's positions, not in the middle.
+    Larger keeps SD3.5 medium able to draw other sizes than those it is trained with; 0 turns it off, and the
+    other models were not trained so."""
+
     weighting_scheme: Annotated[str, OneOf(WEIGHTING_SCHEMES), Ui("Weighting of noise"), _FLOW] = "uniform"
     """Which strengths of noise count more. With logit_normal and mode they come more often, with cosmap and
     sigma_sqrt they weigh more. Flux knows the first two with timestep_sampling sigma, and the other two with

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -184,7 +185,7 @@ def batch_loss(job: Job, batch: Batch, index: int) -> Tensor:
     config, process, family = job.plan.config, job.plan.family.process, job.plan.family
     latents = _latents(job, batch, index)
     drawn = draw_noise(latents, process, config, generator=generator_for(config.seed, "noise", index))
-    with job.precision.computing():
+    with job.precision.computing(), _positions(job, index):
         text = _text(job, batch, index)
         return diffusion_loss(
             latents,
@@ -206,6 +207,13 @@ def _text(job: Job, batch: Batch, index: int) -> TextEmbedding:
         for position in range(len(batch.images))
     ]
     return drop(text, torch.stack(chances))
+
+
+def _positions(job: Job, index: int) -> AbstractContextManager[None]:
+    crop = job.plan.family.crop_positions
+    if crop is None:
+        return nullcontext()
+    return crop(torch.rand(3, generator=generator_for(job.plan.config.seed, "position crop", index)))
 
 
 def _latents(job: Job, batch: Batch, index: int) -> Tensor:
