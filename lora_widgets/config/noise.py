@@ -37,7 +37,10 @@ class NoiseAndLoss(Section, tab=Tab.ADVANCED, group="Noise and loss"):
     """Weight the loss so that nearly clean pictures do not dominate it. Learns faster and steadier."""
 
     min_snr_gamma: Annotated[
-        float, Field(gt=0, le=100), Ui("Min-SNR gamma"), OnlyWhen.on("min_snr_gamma_enabled")
+        float,
+        Field(gt=0, le=100),
+        Ui("Min-SNR gamma", reason="to do without the weighting, turn min_snr_gamma_enabled off"),
+        OnlyWhen.on("min_snr_gamma_enabled"),
     ] = 5.0
     """Cap of the signal-to-noise ratio in the loss weight. Smaller weights composition more than detail; 5 is
     the choice of the paper (arXiv:2303.09556)."""

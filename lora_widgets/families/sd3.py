@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 T5_TOKENS = 256
 """How many tokens of T5 the models were trained with."""
+_OF_T5 = ("t5_dropout_rate", "t5xxl_max_token_length", "apply_t5_attn_mask")
 
 
 class SD3:
@@ -209,7 +210,7 @@ def _notes_on_text(layout: Layout, config: Any) -> tuple[str, ...]:
         return (
             f"The base model in {layout.transformer.place} comes without T5, so captions are read by the two "
             "CLIPs alone. Set `t5xxl_path` to a file with T5-XXL to train with it.",
-            *(("`t5_dropout_rate` has no effect without T5.",) if config.t5_dropout_rate else ()),
+            *(f"`{name}` has no effect without T5." for name in _OF_T5 if getattr(config, name)),
             *(("Nothing of the captions is cached, for both CLIPs train.",) if cannot_cache else ()),
         )
     t5_tokens = config.t5xxl_max_token_length or T5_TOKENS

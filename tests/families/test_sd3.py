@@ -255,6 +255,13 @@ def test_a_fingerprint_tells_how_t5_is_read(open_tiny_sd3, sd3):
     assert family.text.fingerprint() != sd3.text.fingerprint()
 
 
+def test_settings_of_t5_are_told_to_do_nothing_without_it(open_tiny_sd3, copy):
+    shutil.rmtree(copy / "text_encoder_3")
+    asked = {"t5_dropout_rate": 0.1, "t5xxl_max_token_length": 77, "apply_t5_attn_mask": True}
+    notes = open_tiny_sd3(**{MODEL: str(copy)}, **asked).notes
+    assert {f"`{name}` has no effect without T5." for name in asked} <= set(notes)
+
+
 def test_caching_without_t5_while_both_clips_train_is_told(open_tiny_sd3, copy):
     shutil.rmtree(copy / "text_encoder_3")
     where = {"pretrained_model_name_or_path": str(copy), "cache_text_encoder_outputs": True}
