@@ -22,6 +22,7 @@ from lora_widgets.training.compiled import with_retry
 from lora_widgets.training.control import Control
 from lora_widgets.training.loss import diffusion_loss, draw_noise, emphasis_of
 from lora_widgets.training.memory_peaks import SAMPLES, TRAINING
+from lora_widgets.training.offloading import checkpoints_waiting
 from lora_widgets.training.optimizers import averaged, rates_in_effect, set_rates
 from lora_widgets.training.out_of_memory import explained, is_out_of_memory, make_room
 from lora_widgets.training.precision import VAE_OVERFLOWS
@@ -185,7 +186,8 @@ def batch_loss(job: Job, batch: Batch, index: int) -> Tensor:
     config, process, family = job.plan.config, job.plan.family.process, job.plan.family
     latents = _latents(job, batch, index)
     drawn = draw_noise(latents, process, config, generator=generator_for(config.seed, "noise", index))
-    with job.precision.computing(), _positions(job, index):
+    checkpoints = checkpoints_waiting(config, job.precision.device)
+    with job.precision.computing(), checkpoints, _positions(job, index):
         text = _text(job, batch, index)
         return diffusion_loss(
             latents,

@@ -174,6 +174,22 @@ def swapping_without_gpu(now: Situation) -> Advice | None:
     )
 
 
+@rule(Severity.NOTE, "cpu_offload_checkpointing")
+def offloading_without_gpu(now: Situation) -> Advice | None:
+    """A processor computes where the checkpoints would wait."""
+    config = now.config
+    if (
+        not (config.cpu_offload_checkpointing and config.gradient_checkpointing)
+        or now.facts.cuda is not False
+    ):
+        return None
+    return Advice(
+        "`cpu_offload_checkpointing` has no effect: there is no GPU with a memory of its own.",
+        "Turn it off.",
+        change(cpu_offload_checkpointing=False),
+    )
+
+
 @rule(Severity.NOTE, "blocks_to_swap", "train_batch_size")
 def larger_batch_of_flux_without_swap(now: Situation) -> Advice | None:
     """Flux and the activations of several pictures seldom fit together."""
