@@ -137,9 +137,10 @@ def test_what_another_family_refuses_is_shown_only_while_it_is_wrong_and_told_on
     assert finding.severity is Severity.ERROR
 
 
-def test_a_switch_that_is_off_is_no_lost_wish():
-    draft = check({**REQUIRED, "model_type": "SD3", "min_snr_gamma_enabled": False})
-    assert not [finding for finding in draft.findings if "min_snr_gamma_enabled" in finding.settings]
+@pytest.mark.parametrize(("name", "value"), [("min_snr_gamma_enabled", False), ("clip_skip", None)])
+def test_what_is_off_or_empty_is_no_lost_wish(name, value):
+    draft = check({**REQUIRED, "model_type": "SD3", name: value})
+    assert not [finding for finding in draft.findings if name in finding.settings]
 
 
 FLUX, SIGMA = {"model_type": "Flux"}, {"timestep_sampling": "sigma"}

@@ -32,8 +32,8 @@ def _without_effect(spec: FieldSpec, config: TrainingConfig) -> Finding | None:
     if spec.not_yet:
         message = f"`{spec.name}` is not active yet; it has no effect in this version."
         return Finding(Severity.WARNING, (spec.name,), message, "Leave it at its default.", _set_back(spec))
-    when = unmet(spec, config)
-    if when is None or getattr(config, spec.name) is False:  # a switch that is off does nothing anyway
+    when, value = unmet(spec, config), getattr(config, spec.name)
+    if when is None or value is None or value is False:  # what is empty or off asks for nothing
         return None
     needed = _words(when.values)
     return Finding(
