@@ -140,7 +140,7 @@ def load_optimizer(
 def _is_lost_when_fused(cls: type[torch.optim.Optimizer], groups: list[Group]) -> bool:
     """Tell whether a fused step would leave weights as they are.
 
-    On processors that of SGD computes with halves and does not write them back (torch 2.8 to 2.13).
+    On processors that of SGD computes with halves and does not write them back (seen with torch 2.13).
     """
     weights = (parameter for group in groups for parameter in group["params"])
     return cls is torch.optim.SGD and any(
