@@ -135,7 +135,9 @@ class Captions(Section, tab=Tab.ADVANCED, group="Captions"):
     """Share of the showings at which the model reads zeros in place of what T5 says. Larger lets pictures be
     drawn without T5 later; usual are 0 to 0.1, and 1 never reads it."""
 
-    weighted_captions: Annotated[bool, Ui("Weighted captions")] = False
+    weighted_captions: Annotated[bool, Ui("Weighted captions"), OnlyWhen("model_type", "SD1.5", "SDXL")] = (
+        False
+    )
     """Give words in captions and sample prompts more or less weight: (words:1.3), (words) for 1.1, [words]
     for less. Brackets that belong to a caption are then written with a backslash before each."""
 

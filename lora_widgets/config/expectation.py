@@ -37,6 +37,7 @@ _DECIDING = (
     "full_bf16",
     "base_weights",
     "gradient_checkpointing",
+    "cpu_offload_checkpointing",
     "blocks_to_swap",
     "torch_compile",
     "no_half_vae",

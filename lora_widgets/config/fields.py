@@ -176,6 +176,15 @@ def fields_by_name(model: type[Section]) -> Mapping[str, FieldSpec]:
     return {spec.name: spec for spec in fields(model)}
 
 
+def unmet(spec: FieldSpec, config: Section) -> OnlyWhen | None:
+    """Return the condition that keeps a setting from acting: its own, or first that of what it hangs on."""
+    when = spec.only_when
+    if when is None:
+        return None
+    above = unmet(fields_by_name(type(config))[when.setting], config)
+    return above or (None if getattr(config, when.setting) in when.values else when)
+
+
 def _spec(name: str, info: FieldInfo, section: type[Section]) -> FieldSpec:
     ui = _marker(info, Ui) or Ui(label=name)
     one_of = _marker(info, OneOf)

@@ -140,8 +140,9 @@ def _steps(config: TrainingConfig, facts: Facts) -> StepPlan | None:
 
 def _rule_findings(config: TrainingConfig, facts: Facts, steps: StepPlan | None) -> tuple[Finding, ...]:
     now = Situation(config, facts, steps)
-    found = (rule.finding(now) for rule in RULES)
-    return (*findings_on_each_setting(config, facts), *(finding for finding in found if finding))
+    found = tuple(finding for rule in RULES if (finding := rule.finding(now)))
+    told = {name for finding in found if finding.severity is Severity.ERROR for name in finding.settings}
+    return (*findings_on_each_setting(config, facts, told=told), *found)
 
 
 def _findings_on_the_rest(

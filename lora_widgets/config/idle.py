@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from lora_widgets.catalog.lr_schedules import LR_SCHEDULES
 from lora_widgets.config.captions import tags_move
+from lora_widgets.config.flow_use import sampling_reads, scheme_can_act, scheme_reads
 from lora_widgets.config.rates import common_text_rate_is_unused
 from lora_widgets.config.training_config import TrainingConfig
 
@@ -108,6 +109,53 @@ IDLE = (
         lambda config: config.noise_offset == 0,
         "acts only with {noise_offset}",
         rule="adaptive_without_offset",
+    ),
+    Idle(
+        ("noise_offset_random_strength",),
+        lambda config: config.noise_offset == 0,
+        "acts only with {noise_offset}",
+        rule="random_strength_of_nothing",
+    ),
+    Idle(
+        ("discrete_flow_shift",),
+        lambda config: not sampling_reads(config, "discrete_flow_shift"),
+        "acts only while {timestep_sampling} is shift or sigma",
+        rule="shift_unused",
+    ),
+    Idle(
+        ("sigmoid_scale",),
+        lambda config: not sampling_reads(config, "sigmoid_scale"),
+        "acts only while {timestep_sampling} is sigmoid, shift or flux_shift",
+        rule="sigmoid_scale_unused",
+    ),
+    Idle(
+        ("weighting_scheme",),
+        lambda config: not scheme_can_act(config),
+        "acts only while {timestep_sampling} is sigma, or {model_prediction_type} sigma_scaled",
+        rule="scheme_unused",
+    ),
+    Idle(
+        ("logit_mean", "logit_std", "mode_scale"),
+        lambda config: not sampling_reads(config, "weighting_scheme"),
+        "acts only while {timestep_sampling} is sigma",
+        rule="numbers_of_another_scheme",
+    ),
+    Idle(
+        ("logit_mean", "logit_std"),
+        lambda config: not scheme_reads(config, "logit_mean"),
+        "acts only while {weighting_scheme} is logit_normal",
+        rule="numbers_of_another_scheme",
+    ),
+    Idle(
+        ("mode_scale",),
+        lambda config: not scheme_reads(config, "mode_scale"),
+        "acts only while {weighting_scheme} is mode",
+        rule="numbers_of_another_scheme",
+    ),
+    Idle(
+        ("sample_at_first", "sample_sampler"),
+        lambda config: not config.sample_every.is_on,
+        "no samples are drawn",
     ),
     Idle(
         ("no_half_vae",),

@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from lora_widgets.catalog.other_names import INSTEAD
 from lora_widgets.config.fields import FieldSpec, fields_by_name
 from lora_widgets.config.names import closest
 from lora_widgets.config.rules.rule import Finding, Fix, Severity
@@ -67,6 +68,7 @@ def _unknown(name: str, details: ErrorDetails) -> Finding:
         return Finding(Severity.ERROR, (), f"The settings {_KINDS['model']}.", "Give them by name.")
     known = [*TrainingConfig.model_fields, *ALIASES]
     remedy = "Correct the name." if closest(name, known) else "Remove it."
+    remedy = "" if name in INSTEAD else remedy  # the message says it
     return Finding(Severity.ERROR, (name[:80],), unknown_name(name), remedy)
 
 

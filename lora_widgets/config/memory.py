@@ -24,6 +24,12 @@ class Memory(Section, tab=Tab.ADVANCED, group="Memory"):
     """Compute parts of the model twice instead of keeping them. Saves much memory, takes about a third more
     time."""
 
+    cpu_offload_checkpointing: Annotated[
+        bool, Ui("Checkpoints in main memory"), OnlyWhen.on("gradient_checkpointing")
+    ] = False
+    """Let what gradient checkpointing keeps wait in main memory. Saves GPU memory with large pictures or
+    batches, and takes a little more time; acts on a GPU that has a memory of its own."""
+
     mixed_precision: Annotated[str, OneOf(PRECISIONS), Ui("Mixed precision")] = "fp16"
     """Number format of the frozen model and of the computation. bf16 is the better one where the GPU has it;
     the adapter itself keeps full precision."""

@@ -190,7 +190,8 @@ class MemoryQuestion:
         inside = [unit.inside * growth.get(unit.kind, 1.0) for unit in kept.units]
         count = kept.between + _GRADIENTS_OF_A_UNIT * max(inside)
         if self.config.gradient_checkpointing:
-            count += sum(unit.kept for unit in kept.units) + max(inside)
+            waits = self.on_gpu and self.config.cpu_offload_checkpointing
+            count += max(inside) + (0 if waits else sum(unit.kept for unit in kept.units))
         else:
             count += sum(inside)
         return count * self._number * self._largest_batch(kept.text_tokens * PARTS_OF_4)

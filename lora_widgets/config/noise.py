@@ -17,7 +17,7 @@ _FLOW = OnlyWhen("model_type", "Flux", "SD3")
 class NoiseAndLoss(Section, tab=Tab.ADVANCED, group="Noise and loss"):
     """Which noise the model learns to remove, and how the steps of noise are weighted."""
 
-    v_parameterization: Annotated[bool, Ui("V-prediction")] = False
+    v_parameterization: Annotated[bool, Ui("V-prediction"), _NOISE_OR_V] = False
     """Train and sample a base model as one that predicts v (arXiv:2202.00512). Off: as the base model's own
     files say. Needed for v models whose files do not say it."""
 
@@ -33,11 +33,14 @@ class NoiseAndLoss(Section, tab=Tab.ADVANCED, group="Noise and loss"):
     """Noise from which on nothing is trained; the step itself is left out, unless min_timestep is the same.
     Smaller leaves out the composition of pictures; 1000 is usual."""
 
-    min_snr_gamma_enabled: Annotated[bool, Ui("Min-SNR weighting")] = True
+    min_snr_gamma_enabled: Annotated[bool, Ui("Min-SNR weighting"), _NOISE_OR_V] = True
     """Weight the loss so that nearly clean pictures do not dominate it. Learns faster and steadier."""
 
     min_snr_gamma: Annotated[
-        float, Field(gt=0, le=100), Ui("Min-SNR gamma"), OnlyWhen.on("min_snr_gamma_enabled")
+        float,
+        Field(gt=0, le=100),
+        Ui("Min-SNR gamma", reason="to do without the weighting, turn min_snr_gamma_enabled off"),
+        OnlyWhen.on("min_snr_gamma_enabled"),
     ] = 5.0
     """Cap of the signal-to-noise ratio in the loss weight. Smaller weights composition more than detail; 5 is
     the choice of the paper (arXiv:2303.09556)."""
@@ -69,7 +72,7 @@ class NoiseAndLoss(Section, tab=Tab.ADVANCED, group="Noise and loss"):
     ] = False
     """Draw the strength anew for each batch, from 0 to ip_noise_gamma."""
 
-    multinoise: Annotated[bool, Ui("Multi-resolution noise")] = False
+    multinoise: Annotated[bool, Ui("Multi-resolution noise"), _NOISE_OR_V] = False
     """Mix in noise of coarser grain. Helps with very bright and very dark pictures."""
 
     multires_noise_iterations: Annotated[
@@ -166,6 +169,13 @@ class FlowMatching(Section, tab=Tab.ADVANCED, group="Noise and loss"):
     ] = 1.0
     """Shift of the strengths of noise that are trained. Larger trains strong noise more; usual are 1 to 3,
     1 shifts nothing."""
+
+    pos_emb_random_crop_rate: Annotated[
+        float, Field(ge=0, le=1), Ui("Random positions"), OnlyWhen("model_type", "SD3")
+    ] = 0.0
+    """Share of the batches whose pictures lie at a random place of the model's positions, not in the middle.
+    Larger keeps SD3.5 medium able to draw other sizes than those it is trained with; 0 turns it off, and the
+    other models were not trained so."""
 
     weighting_scheme: Annotated[str, OneOf(WEIGHTING_SCHEMES), Ui("Weighting of noise"), _FLOW] = "uniform"
     """Which strengths of noise count more. With logit_normal and mode they come more often, with cosmap and

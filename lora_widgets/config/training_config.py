@@ -7,6 +7,7 @@ from typing import Any, Self, cast
 from pydantic import SecretStr, model_validator
 
 from lora_widgets.catalog.families import FAMILIES
+from lora_widgets.catalog.other_names import INSTEAD
 from lora_widgets.config.buckets import Buckets
 from lora_widgets.config.captions import Captions
 from lora_widgets.config.dataset import Augmentation, Dataset, LossPerPicture
@@ -167,9 +168,10 @@ def canonical(values: Mapping[str, object]) -> dict[str, object]:
 
 
 def unknown_name(name: str) -> str:
-    """Say that ``name`` is no setting, and which was probably meant."""
+    """Say that ``name`` is no setting, and which was probably meant, or what to set in its place."""
     known = [*TrainingConfig.model_fields, *ALIASES]
-    return f"`{name[:80]}` is not a setting.{did_you_mean(name, known)}"
+    instead = INSTEAD.get(name)
+    return f"`{name[:80]}` is not a setting.{f' {instead}' if instead else did_you_mean(name, known)}"
 
 
 def _html_row(spec: FieldSpec, value: object) -> str:

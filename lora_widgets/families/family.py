@@ -1,6 +1,7 @@
 """What training asks of a model family, and how to open one."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -98,6 +99,14 @@ class DropEncoders(Protocol):
         ...
 
 
+class CropPositions(Protocol):
+    """Reads the positions of the pictures of a training step elsewhere in the model's table of them."""
+
+    def __call__(self, chances: Tensor) -> AbstractContextManager[None]:
+        """Return the context of that step; ``chances`` (3,) in [0, 1) decide whether and where."""
+        ...
+
+
 class Family(Protocol):
     """An opened base model; its parts are loaded and unloaded one by one as phases come and go.
 
@@ -105,7 +114,7 @@ class Family(Protocol):
     but ``t5``. ``notes`` are sentences for the user about how its files and the settings go together.
     ``largest_side`` is the longest side of a picture in pixels that its table of positions reaches, None
     without such a table. ``drop_encoders`` leaves out of the text of a step what single encoders say, None
-    where nothing is left out.
+    where nothing is left out. ``crop_positions`` is None where positions are always read in the middle.
     """
 
     name: str
@@ -117,6 +126,7 @@ class Family(Protocol):
     learners: TextEncoders
     largest_side: int | None
     drop_encoders: DropEncoders | None
+    crop_positions: CropPositions | None
     weights_file: Path | None
 
     @property

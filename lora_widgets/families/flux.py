@@ -38,6 +38,7 @@ class Flux:
     text_encoders = ("text_encoder",)
     largest_side = None
     drop_encoders = None
+    crop_positions = None
 
     def __init__(self, config: Any) -> None:
         self._layout: Layout = read_layout(config)

@@ -32,6 +32,7 @@ class SD15:
     t5 = None
     largest_side = None
     drop_encoders = None
+    crop_positions = None
 
     def __init__(self, config: Any) -> None:
         self._layout: Layout = read_layout(config)

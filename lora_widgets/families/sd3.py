@@ -17,6 +17,7 @@ from lora_widgets.families.flow_schedule import sd3_process
 from lora_widgets.families.in_memory import free_memory, loaded
 from lora_widgets.families.sd3_layout import Layout, read_layout
 from lora_widgets.families.sd3_names import sd3_root
+from lora_widgets.families.sd3_positions import PositionCrop
 from lora_widgets.families.sd3_text import CLIP_TOKENS, encoder_dropout
 from lora_widgets.families.t5_text import T5
 from lora_widgets.families.text_encoder import TextEncoder, TextEncoders
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 T5_TOKENS = 256
 """How many tokens of T5 the models were trained with."""
+_OF_T5 = ("t5_dropout_rate", "t5xxl_max_token_length", "apply_t5_attn_mask")
 
 
 class SD3:
@@ -46,6 +48,8 @@ class SD3:
         self._t5_is_masked = bool(config.apply_t5_attn_mask)
         self._clips_are_masked = bool(config.apply_lg_attn_mask)
         self.drop_encoders = encoder_dropout(config, self._layout)
+        rate: float = config.pos_emb_random_crop_rate
+        self.crop_positions = PositionCrop(rate, self._position_embedding) if rate else None
         self.process = sd3_process(config, shift=self._layout.scheduler_config.get("shift", 3.0))
         self.notes = _notes(self._layout, config)
         self.vae = Autoencoder(self._layout.vae, config, usual_scale=1.5305)
@@ -156,6 +160,10 @@ class SD3:
             **self._layout.file_names(),
         }
 
+    def _position_embedding(self) -> Any:
+        """Return the part of the transformer that adds positions."""
+        return loaded(self.transformer, "transformer").pos_embed
+
     def _swapped_blocks(self, transformer: Any) -> list[nn.Module]:
         """Return the blocks that wait in main memory."""
         return block_swap.last_blocks(transformer.transformer_blocks, self._blocks_to_swap)
@@ -184,12 +192,26 @@ class SD3:
 
 def _notes(layout: Layout, config: Any) -> tuple[str, ...]:
     """Say what the model lacks, and where the settings ask for what it was not trained with."""
+    return *_notes_on_text(layout, config), *_notes_on_positions(layout, config)
+
+
+def _notes_on_positions(layout: Layout, config: Any) -> tuple[str, ...]:
+    if not config.pos_emb_random_crop_rate or layout.variant == "5-medium":
+        return ()
+    return (
+        f"`pos_emb_random_crop_rate` is {config.pos_emb_random_crop_rate:g}, but the base model in "
+        f"{layout.transformer.place} is not SD3.5 medium, which alone was trained so: others know the middle "
+        "of their positions only. Set it to 0.",
+    )
+
+
+def _notes_on_text(layout: Layout, config: Any) -> tuple[str, ...]:
     if layout.t5 is None:
         cannot_cache = config.text_is_cached and config.trains_text_encoder
         return (
             f"The base model in {layout.transformer.place} comes without T5, so captions are read by the two "
             "CLIPs alone. Set `t5xxl_path` to a file with T5-XXL to train with it.",
-            *(("`t5_dropout_rate` has no effect without T5.",) if config.t5_dropout_rate else ()),
+            *(f"`{name}` has no effect without T5." for name in _OF_T5 if getattr(config, name)),
             *(("Nothing of the captions is cached, for both CLIPs train.",) if cannot_cache else ()),
         )
     t5_tokens = config.t5xxl_max_token_length or T5_TOKENS

@@ -33,6 +33,7 @@ class SDXL:
     t5 = None
     largest_side = None
     drop_encoders = None
+    crop_positions = None
 
     def __init__(self, config: Any) -> None:
         self._layout: Layout = read_layout(config)

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,7 +22,8 @@ from lora_widgets.training.compiled import with_retry
 from lora_widgets.training.control import Control
 from lora_widgets.training.loss import diffusion_loss, draw_noise, emphasis_of
 from lora_widgets.training.measuring import keep_what_was_measured, memory_may_run_out
-from lora_widgets.training.memory_peaks import SAMPLES
+from lora_widgets.training.memory_peaks import SAMPLES, TRAINING
+from lora_widgets.training.offloading import checkpoints_waiting
 from lora_widgets.training.optimizers import averaged, rates_in_effect, set_rates
 from lora_widgets.training.out_of_memory import explained, is_out_of_memory, make_room
 from lora_widgets.training.precision import VAE_OVERFLOWS
@@ -194,7 +196,8 @@ def batch_loss(job: Job, batch: Batch, index: int) -> Tensor:
     config, process, family = job.plan.config, job.plan.family.process, job.plan.family
     latents = _latents(job, batch, index)
     drawn = draw_noise(latents, process, config, generator=generator_for(config.seed, "noise", index))
-    with job.precision.computing():
+    checkpoints = checkpoints_waiting(config, job.precision.device)
+    with job.precision.computing(), checkpoints, _positions(job, index):
         text = _text(job, batch, index)
         return diffusion_loss(
             latents,
@@ -216,6 +219,13 @@ def _text(job: Job, batch: Batch, index: int) -> TextEmbedding:
         for position in range(len(batch.images))
     ]
     return drop(text, torch.stack(chances))
+
+
+def _positions(job: Job, index: int) -> AbstractContextManager[None]:
+    crop = job.plan.family.crop_positions
+    if crop is None:
+        return nullcontext()
+    return crop(torch.rand(3, generator=generator_for(job.plan.config.seed, "position crop", index)))
 
 
 def _latents(job: Job, batch: Batch, index: int) -> Tensor:

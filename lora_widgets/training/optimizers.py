@@ -70,7 +70,10 @@ def build_optimizer(config: TrainingConfig, parameters: Mapping[str, Named]) -> 
     LoRA+ or the optimizer tells them apart.
     """
     groups = [group for name, named in parameters.items() for group in _groups(config, name, named)]
-    optimizer = _new(optimizer_class(config.optimizer), groups, optimizer_keywords(config))
+    cls, keywords = optimizer_class(config.optimizer), optimizer_keywords(config)
+    if keywords.get("fused") and _is_lost_when_fused(cls, groups):
+        keywords["fused"] = False
+    optimizer = _new(cls, groups, keywords)
     if config.optimizer.averages:
         optimizer.train()  # pyright: ignore[reportAttributeAccessIssue] - schedule-free optimizers have it
     return optimizer
@@ -132,6 +135,17 @@ def load_optimizer(
         ) from error
     for group, values in zip(optimizer.param_groups, ours, strict=True):
         group.update(values)
+
+
+def _is_lost_when_fused(cls: type[torch.optim.Optimizer], groups: list[Group]) -> bool:
+    """Tell whether a fused step would leave weights as they are.
+
+    On processors that of SGD computes with halves and does not write them back (seen with torch 2.13).
+    """
+    weights = (parameter for group in groups for parameter in group["params"])
+    return cls is torch.optim.SGD and any(
+        weight.device.type == "cpu" and weight.dtype is not torch.float32 for weight in weights
+    )
 
 
 def _new(

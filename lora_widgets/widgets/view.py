@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
-from lora_widgets.config.fields import FieldSpec, fields, fields_by_name
+from lora_widgets.config.fields import FieldSpec, fields, fields_by_name, unmet
 from lora_widgets.config.findings import Draft, Severity
 from lora_widgets.config.tabs import Tab
 from lora_widgets.config.training_config import TrainingConfig, canonical
@@ -55,10 +55,8 @@ def tab_errors(draft: Draft) -> dict[Tab, int]:
 
 
 def _view(spec: FieldSpec, config: TrainingConfig, *, idle: str) -> FieldView:
-    when = spec.only_when
-    visible = when is None or getattr(config, when.setting) in when.values
     reason = NOT_YET if spec.not_yet else idle
-    return FieldView(visible=visible, enabled=not reason, reason=reason)
+    return FieldView(visible=unmet(spec, config) is None, enabled=not reason, reason=reason)
 
 
 def _own_errors(draft: Draft) -> dict[str, str]:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny import module_of
+from tiny import module_of, settings_for
 
 from lora_widgets.errors import ModelError
 from lora_widgets.families.clip_text import tokenize
-from lora_widgets.families.family import TextEmbedding
+from lora_widgets.families.family import TextEmbedding, open_family
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "sd3_text_encoding.json"
 CASES = json.loads(GOLDEN.read_text(encoding="utf-8"))["cases"]
@@ -124,6 +124,31 @@ def test_single_encoders_are_left_out_of_single_captions(open_tiny_sd3, sd3):
     assert open_tiny_sd3().drop_encoders is None
 
 
+@pytest.mark.parametrize(("chances", "place"), [((0.1, 0.0, 0.99), "corner"), ((0.3, 0.0, 0.99), "middle")])
+def test_positions_of_a_step_are_read_elsewhere_at_their_rate(open_tiny_sd3, chances, place):
+    family = open_tiny_sd3(pos_emb_random_crop_rate=0.3)
+    family.load_denoiser("cpu", torch.float32)
+    embedding = family.transformer.pos_embed
+    side = embedding.pos_embed_max_size
+    table = embedding.pos_embed.reshape(side, side, -1)
+    middle = (side - 4) // 2, (side - 4) // 2
+    corners = {"corner": (0, side - 4), "middle": middle}[place], middle
+    with torch.no_grad(), family.crop_positions(torch.tensor(chances)):
+        read = embedding(noise())
+    with torch.no_grad():
+        plain, after = embedding.proj(noise()).flatten(2).transpose(1, 2), embedding(noise())
+    for (top, left), found in zip(corners, (read, after), strict=True):
+        positions = table[top : top + 4, left : left + 4].flatten(0, 1)
+        torch.testing.assert_close(found, plain + positions)
+    assert open_tiny_sd3().crop_positions is None
+
+
+@pytest.mark.parametrize(("model", "said"), [("tiny_sd3", 1), ("tiny_sd35", 0)])
+def test_random_positions_are_for_the_model_that_was_trained_so(request, model, said):
+    family = open_family(settings_for(request.getfixturevalue(model), pos_emb_random_crop_rate=0.1))
+    assert sum("`pos_emb_random_crop_rate`" in note for note in family.notes) == said
+
+
 def lend_text_encoders(lender, family):
     pairs = zip((*family.clips, family.t5.encoder), (*lender.clips, lender.t5.encoder), strict=True)
     for own, lent in pairs:
@@ -228,6 +253,13 @@ def test_a_fingerprint_tells_how_t5_is_read(open_tiny_sd3, sd3):
     family = open_tiny_sd3(apply_t5_attn_mask=True)
     lend_text_encoders(sd3, family)
     assert family.text.fingerprint() != sd3.text.fingerprint()
+
+
+def test_settings_of_t5_are_told_to_do_nothing_without_it(open_tiny_sd3, copy):
+    shutil.rmtree(copy / "text_encoder_3")
+    asked = {"t5_dropout_rate": 0.1, "t5xxl_max_token_length": 77, "apply_t5_attn_mask": True}
+    notes = open_tiny_sd3(**{MODEL: str(copy)}, **asked).notes
+    assert {f"`{name}` has no effect without T5." for name in asked} <= set(notes)
 
 
 def test_caching_without_t5_while_both_clips_train_is_told(open_tiny_sd3, copy):

@@ -103,6 +103,25 @@ class Regression:
             return float(((self.x @ self.down.T @ self.up.T) * self.scale - self.y).pow(2).mean())
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_every_optimizer_moves_all_weights_that_are_halves(config_for, name, dtype):
+    if dtype is torch.float16 and OPTIMIZERS[name].adaptive:
+        pytest.skip("a finding refuses it")
+    full = {torch.bfloat16: ("bf16", "full_bf16"), torch.float16: ("fp16", "full_fp16")}[dtype]
+    config = config_for(name, mixed_precision=full[0], **{full[1]: True}, lr_scheduler="constant")
+    weights = {part: nn.Parameter(torch.zeros(16, 32, dtype=dtype)) for part in ("a", "b")}
+    optimizer, random = build_optimizer(config, {"unet": weights}), torch.Generator().manual_seed(0)
+    for step in range(12):  # some take a few steps before they begin
+        set_rates(optimizer, rates_at(config, step, total=TOTAL))
+        for weight in weights.values():
+            weight.grad = torch.rand(16, 32, generator=random).to(dtype) + 0.5
+        optimizer.step()
+    with averaged(optimizer):
+        for weight in weights.values():
+            assert torch.isfinite(weight).all()
+            assert (weight != 0).all()
+
+
 def reloaded(state):
     """The state through a file, as resuming reads it."""
     file = io.BytesIO()

@@ -3,7 +3,9 @@
 from shutil import copytree, ignore_patterns
 
 import pytest
-from runs import run
+import torch
+from diffusers.models.embeddings import PatchEmbed
+from runs import assert_same_weights, losses, run
 from safetensors import safe_open
 
 from lora_widgets.errors import ConfigError
@@ -95,3 +97,37 @@ def test_which_encoders_are_left_out_is_drawn_for_each_picture_of_each_step(conf
     assert first == again != other
     assert 2 < sum(first) < len(first) - 2
     assert all(clips and pooled for batch in read for clips, _, pooled in batch)
+
+
+@pytest.fixture
+def in_the_middle(monkeypatch):
+    """Collect the positions that the transformer adds: whether they are those of the middle of its table."""
+    found, embed = [], PatchEmbed.forward
+
+    def noted(self, latent):
+        shape = latent.shape[-2:]
+        found.append(torch.equal(self.cropped_pos_embed(*shape), type(self).cropped_pos_embed(self, *shape)))
+        return embed(self, latent)
+
+    monkeypatch.setattr(PatchEmbed, "forward", noted)
+    return found
+
+
+def test_positions_move_at_their_rate_in_training_never_in_samples_and_again_when_resumed(
+    config_of, tmp_path, in_the_middle
+):
+    samples = {"sample_every_n_steps": 4, "sample_prompts": "a thing --s 1 --w 64 --h 64 --l 1"}
+    demanding = {**FROZEN_TEXT, **samples, "gradient_checkpointing": True, "pos_emb_random_crop_rate": 0.5}
+    whole, plain, parts = (
+        config_of("SD3.5", **(demanding | changes), output_dir=str(tmp_path / name))
+        for name, changes in (("whole", {}), ("plain", {"pos_emb_random_crop_rate": 0.0}), ("parts", {}))
+    )
+    moved = losses(run(whole))
+    assert in_the_middle[0] is in_the_middle[-1] is True
+    assert {*in_the_middle[1:-1]} == {True, False}
+    assert moved != losses(run(plain))
+    run(parts, stop_after=2)
+    run(parts.with_changes(resume="latest"))
+    assert_same_weights(parts, whole)
+    with safe_open(tmp_path / "whole" / "tiny.safetensors", "pt") as file:
+        assert file.metadata()["ss_pos_emb_random_crop_rate"] == "0.5"

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from setting_values import REQUIRED, SPECS
 
+from lora_widgets.catalog.families import FAMILIES
 from lora_widgets.config.facts import Facts
 from lora_widgets.config.findings import Severity, check
 from lora_widgets.config.idle import IDLE
@@ -103,12 +104,46 @@ def test_other_names_of_a_setting_count():
     assert "must be a number" in views_of(learning_rate="x")["unet_lr"].error
 
 
-def test_every_group_has_a_setting_that_is_always_visible():
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_group_has_a_setting_that_every_family_shows(family):
     # otherwise a heading could stand alone
-    free = {(spec.tab, spec.group) for spec in SPECS if spec.only_when is None}
-    assert free == {(spec.tab, spec.group) for spec in SPECS}
+    views = views_of(model_type=family)
+    shown = {(spec.tab, spec.group) for spec in SPECS if views[spec.name].visible}
+    assert shown == {(spec.tab, spec.group) for spec in SPECS}
 
 
+@pytest.mark.parametrize(
+    ("switch", "hidden", "family"),
+    [
+        ("ip_noise_gamma_enabled", "ip_noise_gamma", "SD3"),
+        ("multinoise", "multires_noise_discount", "Flux"),
+        ("min_snr_gamma_enabled", "min_snr_gamma", "Flux"),
+    ],
+)
+def test_what_hangs_on_a_hidden_switch_is_hidden_too_and_told(switch, hidden, family):
+    values = {"model_type": family, switch: True, hidden: 0.5}
+    assert views_of(**{**values, "model_type": "SDXL"})[hidden].visible
+    assert not views_of(**values)[hidden].visible
+    (note,) = [finding for finding in check({**REQUIRED, **values}).findings if hidden in finding.settings]
+    assert "`model_type`" in note.message
+
+
+@pytest.mark.parametrize("name", ["v_parameterization", "weighted_captions"])
+def test_what_another_family_refuses_is_shown_only_while_it_is_wrong_and_told_once(name):
+    assert not views_of(model_type="Flux")[name].visible
+    draft = check({**REQUIRED, "model_type": "Flux", name: True})
+    assert field_views(draft)[name].visible
+    (finding,) = [finding for finding in draft.findings if name in finding.settings]
+    assert finding.severity is Severity.ERROR
+
+
+@pytest.mark.parametrize(("name", "value"), [("min_snr_gamma_enabled", False), ("clip_skip", None)])
+def test_what_is_off_or_empty_is_no_lost_wish(name, value):
+    draft = check({**REQUIRED, "model_type": "SD3", name: value})
+    assert not [finding for finding in draft.findings if name in finding.settings]
+
+
+FLUX, SIGMA = {"model_type": "Flux"}, {"timestep_sampling": "sigma"}
 IDLE_MODES = [
     ("lr_warmup_ratio", {"lr_scheduler": "constant", "lr_warmup_ratio": 0.1}, {"lr_scheduler": "cosine"}),
     ("lr_warmup_steps", {"lr_scheduler": "constant", "lr_warmup_steps": 9}, {"lr_scheduler": "cosine"}),
@@ -150,6 +185,26 @@ IDLE_MODES = [
     ("cache_dir", {"cache_dir": "kept"}, {"cache_latents_to_disk": True}),
     ("keep_tokens", {"shuffle_caption": False, "keep_tokens": 1}, {"caption_tag_dropout_rate": 0.1}),
     ("adaptive_noise_scale", {"adaptive_noise_scale": 0.1}, {"noise_offset": 0.05}),
+    ("noise_offset_random_strength", {"noise_offset_random_strength": True}, {"noise_offset": 0.05}),
+    (
+        "discrete_flow_shift",
+        {**FLUX, "timestep_sampling": "flux_shift", "discrete_flow_shift": 2},
+        {"timestep_sampling": "sigma"},
+    ),
+    (
+        "sigmoid_scale",
+        {**FLUX, "timestep_sampling": "uniform", "sigmoid_scale": 2},
+        {"timestep_sampling": "sigmoid"},
+    ),
+    ("weighting_scheme", {**FLUX, "weighting_scheme": "mode"}, {"model_prediction_type": "sigma_scaled"}),
+    ("logit_mean", {**FLUX, "weighting_scheme": "logit_normal", "logit_mean": 1}, SIGMA),
+    ("logit_std", {**FLUX, "weighting_scheme": "logit_normal", "logit_std": 2}, SIGMA),
+    ("mode_scale", {**FLUX, "weighting_scheme": "mode", "mode_scale": 1}, SIGMA),
+    ("logit_mean", {"model_type": "SD3", "logit_mean": 1}, {"weighting_scheme": "logit_normal"}),
+    ("logit_std", {**FLUX, **SIGMA, "logit_std": 2}, {"weighting_scheme": "logit_normal"}),
+    ("mode_scale", {"model_type": "SD3", "mode_scale": 1}, {"weighting_scheme": "mode"}),
+    ("sample_at_first", {"sample_at_first": False}, {"sample_every_n_epochs": 1}),
+    ("sample_sampler", {"sample_sampler": "ddim"}, {"sample_every_n_steps": 9}),
     ("no_half_vae", {"mixed_precision": "no", "no_half_vae": True}, {"mixed_precision": "fp16"}),
     ("save_last_n_epochs", {"save_every_n_epochs": 0, "save_last_n_epochs": 2}, {"save_every_n_epochs": 1}),
     ("save_last_n_epochs_state", {"save_last_n_epochs_state": 2}, {"save_state": True}),

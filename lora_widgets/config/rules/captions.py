@@ -154,7 +154,7 @@ def weights_of_flow_model(now: Situation) -> Advice | None:
 @rule(Severity.NOTE, "weighted_captions", "shuffle_caption", "caption_tag_dropout_rate")
 def weights_and_moving_tags(now: Situation) -> Advice | None:
     """Tags move one by one, and brackets with them."""
-    if not (now.config.weighted_captions and tags_move(now.config)):
+    if not (now.config.weighted_captions and tags_move(now.config)) or now.is_flow:
         return None
     return Advice(
         "`weighted_captions` is on, but tags move or drop: brackets around several tags come apart.",

@@ -1,20 +1,25 @@
 """What can be said of every setting alike: not active yet, without effect in this mode, file not found."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from lora_widgets.config.facts import Facts
-from lora_widgets.config.fields import FieldSpec, fields
+from lora_widgets.config.fields import FieldSpec, fields, unmet
 from lora_widgets.config.idle import idle_settings
 from lora_widgets.config.rules.rule import Finding, Fix, Severity
 from lora_widgets.config.training_config import TrainingConfig
 
 
-def findings_on_each_setting(config: TrainingConfig, facts: Facts) -> Iterator[Finding]:
-    """Yield findings that follow from a setting's declaration."""
+def findings_on_each_setting(
+    config: TrainingConfig, facts: Facts, *, told: Collection[str] = ()
+) -> Iterator[Finding]:
+    """Yield findings that follow from a setting's declaration.
+
+    Of settings in ``told``, of which an error tells, it is not said again that they do nothing.
+    """
     reasons = {name: idle.reason for name, idle in idle_settings(config) if not idle.rule}
     for spec in fields(TrainingConfig):
         value = getattr(config, spec.name)
-        if value != spec.default and not spec.required:
+        if value != spec.default and not spec.required and spec.name not in told:
             finding = _without_effect(spec, config) or _idle(spec, reasons.get(spec.name, ""))
             if finding is not None:
                 yield finding
@@ -27,8 +32,8 @@ def _without_effect(spec: FieldSpec, config: TrainingConfig) -> Finding | None:
     if spec.not_yet:
         message = f"`{spec.name}` is not active yet; it has no effect in this version."
         return Finding(Severity.WARNING, (spec.name,), message, "Leave it at its default.", _set_back(spec))
-    when = spec.only_when
-    if when is None or getattr(config, when.setting) in when.values:
+    when, value = unmet(spec, config), getattr(config, spec.name)
+    if when is None or value is None or value is False:  # what is empty or off asks for nothing
         return None
     needed = _words(when.values)
     return Finding(

@@ -1,7 +1,9 @@
 """Rules about training by flow matching, which is how Flux and SD3 are trained."""
 
 from lora_widgets.catalog.families import FAMILIES
+from lora_widgets.catalog.flow import WEIGHTING_SCHEMES
 from lora_widgets.config.fields import fields_by_name
+from lora_widgets.config.flow_use import sampling_reads, scheme_acts, scheme_reads
 from lora_widgets.config.rules.rule import Advice, Severity, Situation, change, rule
 from lora_widgets.config.training_config import TrainingConfig
 
@@ -25,11 +27,11 @@ def answer_that_is_no_velocity(now: Situation) -> Advice | None:
 @rule(Severity.NOTE, "discrete_flow_shift", "timestep_sampling")
 def shift_unused(now: Situation) -> Advice | None:
     """Some samplings are not shifted, and one follows the size of the picture."""
-    sampling = now.config.timestep_sampling
-    if not _is_changed_for_flux(now, "discrete_flow_shift") or sampling in ("shift", "sigma"):
+    config = now.config
+    if not _is_changed_for_flux(now, "discrete_flow_shift") or sampling_reads(config, "discrete_flow_shift"):
         return None
     return Advice(
-        f"`discrete_flow_shift` has no effect: `timestep_sampling` is {sampling}.",
+        f"`discrete_flow_shift` has no effect: `timestep_sampling` is {config.timestep_sampling}.",
         "Set `timestep_sampling` to shift to use it.",
         change(timestep_sampling="shift"),
     )
@@ -38,11 +40,11 @@ def shift_unused(now: Situation) -> Advice | None:
 @rule(Severity.NOTE, "sigmoid_scale", "timestep_sampling")
 def sigmoid_scale_unused(now: Situation) -> Advice | None:
     """It is the spread of three of the samplings."""
-    sampling = now.config.timestep_sampling
-    if not _is_changed_for_flux(now, "sigmoid_scale") or sampling not in ("uniform", "sigma"):
+    config = now.config
+    if not _is_changed_for_flux(now, "sigmoid_scale") or sampling_reads(config, "sigmoid_scale"):
         return None
     return Advice(
-        f"`sigmoid_scale` has no effect: `timestep_sampling` is {sampling}.",
+        f"`sigmoid_scale` has no effect: `timestep_sampling` is {config.timestep_sampling}.",
         "Set `timestep_sampling` to sigmoid, shift or flux_shift to use it.",
         change(sigmoid_scale=1.0),
     )
@@ -52,9 +54,9 @@ def sigmoid_scale_unused(now: Situation) -> Advice | None:
 def scheme_unused(now: Situation) -> Advice | None:
     """Two schemes decide how often sigma comes, two how much it weighs, and Flux uses neither as it is."""
     scheme = now.config.weighting_scheme
-    if now.config.model_type != "Flux" or scheme == "uniform" or _scheme_acts(now):
+    if now.config.model_type != "Flux" or scheme == "uniform" or scheme_acts(now.config):
         return None
-    draws = scheme in ("logit_normal", "mode")
+    draws = not WEIGHTING_SCHEMES[scheme].weighs
     needed = "`timestep_sampling` sigma" if draws else "`model_prediction_type` sigma_scaled"
     return Advice(
         f"`weighting_scheme` is {scheme}, but for Flux it acts only with {needed}.",
@@ -64,24 +66,24 @@ def scheme_unused(now: Situation) -> Advice | None:
     )
 
 
-@rule(Severity.NOTE, "logit_mean", "logit_std", "mode_scale", "weighting_scheme")
+@rule(Severity.NOTE, "logit_mean", "logit_std", "mode_scale", "weighting_scheme", "timestep_sampling")
 def numbers_of_another_scheme(now: Situation) -> Advice | None:
-    """Each number belongs to one scheme."""
-    config = now.config
+    """Each number belongs to one scheme, and Flux draws by a scheme with one sampling only."""
+    config, draws = now.config, sampling_reads(now.config, "weighting_scheme")
     schemes = {"logit_mean": "logit_normal", "logit_std": "logit_normal", "mode_scale": "mode"}
-    unused = [
-        name
-        for name, scheme in schemes.items()
-        if now.is_flow and now.is_changed(name)
-        if config.weighting_scheme != scheme
-    ]
-    if not unused:
+    unused = [name for name in schemes if now.is_changed(name) if not (draws and scheme_reads(config, name))]
+    if not now.is_flow or not unused:
         return None
+    reasons = [f"`weighting_scheme` is {config.weighting_scheme}"] * (not scheme_reads(config, unused[0]))
+    needed = [f"`weighting_scheme` to {schemes[unused[0]]}"] * bool(reasons)
+    if not draws:
+        reasons.append(f"`timestep_sampling` is {config.timestep_sampling}")
+        needed.append("`timestep_sampling` to sigma")
     defaults = fields_by_name(TrainingConfig)
     return Advice(
         f"{' and '.join(f'`{name}`' for name in unused)} {'have' if len(unused) > 1 else 'has'} no effect: "
-        f"`weighting_scheme` is {config.weighting_scheme}.",
-        f"Set `weighting_scheme` to {schemes[unused[0]]} to use {'them' if len(unused) > 1 else 'it'}.",
+        f"{' and '.join(reasons)}.",
+        f"Set {' and '.join(needed)} to use {'them' if len(unused) > 1 else 'it'}.",
         change(**{name: defaults[name].default for name in unused}),
     )
 
@@ -149,9 +151,3 @@ def sides_beyond_the_positions(now: Situation) -> Advice | None:
 
 def _is_changed_for_flux(now: Situation, setting: str) -> bool:
     return now.config.model_type == "Flux" and now.is_changed(setting)
-
-
-def _scheme_acts(now: Situation) -> bool:
-    if now.config.weighting_scheme in ("logit_normal", "mode"):
-        return now.config.timestep_sampling == "sigma"
-    return now.config.model_prediction_type == "sigma_scaled"

@@ -45,11 +45,24 @@ def fp16_on_cpu(now: Situation) -> Advice | None:
 @rule(Severity.WARNING, "full_fp16", "mixed_precision")
 def adapter_in_fp16(now: Situation) -> Advice | None:
     """The optimizer's smallest numbers are zero in fp16."""
-    if not (now.config.full_fp16 and now.config.mixed_precision == "fp16"):
+    if not _adapter_is_fp16(now.config) or now.config.optimizer.adaptive:
         return None
     return Advice(
         "`full_fp16` keeps the adapter and the optimizer's state in fp16, where their smallest numbers "
         "become zero: such runs often end with a loss that is no number.",
+        "Turn it off: it saves little beside the base model.",
+        change(full_fp16=False),
+    )
+
+
+@rule(Severity.ERROR, "full_fp16", "optimizer_type")
+def adaptive_steps_in_fp16(now: Situation) -> Advice | None:
+    """An optimizer that begins with steps of a millionth never gets away from there in fp16."""
+    if not (_adapter_is_fp16(now.config) and now.config.optimizer.adaptive):
+        return None
+    return Advice(
+        f"`full_fp16` is on, but the steps with which {now.config.optimizer_type} begins to find its rate "
+        "are too small for fp16: nothing would be learned.",
         "Turn it off: it saves little beside the base model.",
         change(full_fp16=False),
     )
@@ -163,6 +176,22 @@ def swapping_without_gpu(now: Situation) -> Advice | None:
     )
 
 
+@rule(Severity.NOTE, "cpu_offload_checkpointing")
+def offloading_without_gpu(now: Situation) -> Advice | None:
+    """A processor computes where the checkpoints would wait."""
+    config = now.config
+    if (
+        not (config.cpu_offload_checkpointing and config.gradient_checkpointing)
+        or now.facts.cuda is not False
+    ):
+        return None
+    return Advice(
+        "`cpu_offload_checkpointing` has no effect: there is no GPU with a memory of its own.",
+        "Turn it off.",
+        change(cpu_offload_checkpointing=False),
+    )
+
+
 @rule(Severity.NOTE, "blocks_to_swap", "train_batch_size")
 def larger_batch_of_flux_without_swap(now: Situation) -> Advice | None:
     """Flux and the activations of several pictures seldom fit together."""
@@ -203,6 +232,10 @@ def more_files_than_fit(now: Situation) -> Advice | None:
         f"`output_dir` has {free / 1e9:.1f} GB free.",
         "Save less often, keep fewer with `save_last_n_epochs`, or choose another folder.",
     )
+
+
+def _adapter_is_fp16(config: TrainingConfig) -> bool:
+    return config.full_fp16 and config.mixed_precision == "fp16"
 
 
 def _is_flow(config: TrainingConfig) -> bool:

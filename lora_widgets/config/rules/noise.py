@@ -125,19 +125,15 @@ def one_timestep(now: Situation) -> Advice | None:
     )
 
 
-@rule(Severity.NOTE, "model_type", "min_snr_gamma_enabled", "multinoise")
-def not_for_flow_models(now: Situation) -> Advice | None:
-    """Flow matching has plain noise, and no signal-to-noise ratio in its loss."""
-    if not now.is_flow:
-        return None
-    on = [name for name in ("min_snr_gamma_enabled", "multinoise") if getattr(now.config, name)]
-    if not on:
+@rule(Severity.NOTE, "model_type", "min_snr_gamma_enabled")
+def snr_of_flow_models(now: Situation) -> Advice | None:
+    """Flow matching has no signal-to-noise ratio in its loss; the setting is on where nobody chose it."""
+    if not (now.is_flow and now.config.min_snr_gamma_enabled):
         return None
     return Advice(
-        f"{' and '.join(f'`{name}`' for name in on)} {'have' if len(on) > 1 else 'has'} no effect for "
-        f"{now.config.model_type}, which trains by flow matching.",
-        "Leave it, or turn it off." if len(on) == 1 else "Leave them, or turn them off.",
-        change(**dict.fromkeys(on, False)),
+        f"`min_snr_gamma_enabled` has no effect for {now.config.model_type}, which trains by flow matching.",
+        "Leave it, or turn it off.",
+        change(min_snr_gamma_enabled=False),
     )
 
 

@@ -149,6 +149,18 @@ def test_swapped_blocks_are_away_but_for_those_at_hand(changes, share):
     assert training["base model"] == pytest.approx(200 * share)
 
 
+@pytest.mark.parametrize(
+    ("on_gpu", "checkpointing", "waits"), [(True, True, 1), (True, False, 0), (False, True, 0)]
+)
+def test_checkpoints_that_wait_in_main_memory_are_not_counted_on_the_gpu(on_gpu, checkpointing, waits):
+    how = {"on_gpu": on_gpu, "gradient_checkpointing": checkpointing, "mixed_precision": "bf16"}
+    shares = [shares_of(cpu_offload_checkpointing=offload, **how) for offload in (False, True)]
+    activations = [share["activations"] for share in shares]
+    positions = 4 * 64 * 64  # of a batch
+    checkpoints = sum(unit.kept for unit in SD15_SIZE.activations.units) * 2 * positions
+    assert activations[0] - activations[1] == pytest.approx(waits * checkpoints)
+
+
 def test_on_a_processor_no_block_is_away():
     config = config_of(model_type="Flux", blocks_to_swap=6)
     answer = MemoryQuestion(config, FLUX_SIZE, PICTURES, None, False).answer()
