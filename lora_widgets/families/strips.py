@@ -15,8 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-# Numbers of a strip: on a processor what its cache holds, on a GPU enough for each start to cost little.
-_AT_ONCE, _AT_ONCE_ON_GPU = 2**19, 2**22
+# Numbers of a strip: what the cache of a processor holds; on a GPU, enough for each start to cost little. A
+# convolution brings its weights into the order of its library each time, so a strip has more numbers yet.
+_AT_ONCE, _AT_ONCE_ON_GPU, _TIMES_THE_WEIGHTS = 2**20, 2**22, 4
+_PARTS_OF_A_NORM = 8
 
 
 def compute_in_strips(autoencoder: nn.Module) -> None:
@@ -33,11 +35,14 @@ def compute_in_strips(autoencoder: nn.Module) -> None:
 def residual_block(block: Any, features: Tensor, temb: None = None) -> Tensor:
     """Return ``features`` (B, C, H, W) and what the block adds to them; ``features`` are overwritten."""
     hidden = _convolved(block.conv1, _activated(block.norm1, features))
-    shortcut = block.conv_shortcut
-    answer = features if shortcut is None else torch.empty_like(hidden)
-    for rows, change in _strips(block.conv2, _activated(block.norm2, hidden)):
-        kept = features[:, :, rows]
-        answer[:, :, rows] = change.add_(kept if shortcut is None else shortcut(kept))
+    changes = _strips(block.conv2, _activated(block.norm2, hidden))
+    if block.conv_shortcut is None:
+        for rows, change in changes:
+            features[:, :, rows] += change
+        return features
+    answer = torch.empty_like(hidden)
+    for rows, change in changes:
+        answer[:, :, rows] = change.add_(block.conv_shortcut(features[:, :, rows]))
     return answer
 
 
@@ -75,14 +80,7 @@ class _Source:
 
 def _activated(norm: nn.GroupNorm, features: Tensor) -> _Source:
     """Read ``features`` (B, C, H, W) after a group norm and SiLU, computed in float32."""
-    # Group by group: in half precision only one of them is there in float32 as well.
-    moments = [
-        torch.var_mean(group.float(), (1, 2, 3), correction=0) for group in features.chunk(norm.num_groups, 1)
-    ]
-    in_group = features.shape[1] // norm.num_groups
-    variance, mean = (
-        torch.stack(both, 1).repeat_interleave(in_group, 1) for both in zip(*moments, strict=True)
-    )
+    mean, variance = _moments(norm, features)
     scale = norm.weight.float() * (variance + norm.eps).rsqrt()
     shift = norm.bias.float() - mean * scale
     scale, shift = scale[..., None, None], shift[..., None, None]
@@ -92,6 +90,19 @@ def _activated(norm: nn.GroupNorm, features: Tensor) -> _Source:
         return functional.silu(normal.to(rows.dtype), inplace=True)
 
     return _Source.of(features, change)
+
+
+def _moments(norm: nn.GroupNorm, features: Tensor) -> tuple[Tensor, Tensor]:
+    """Return mean and variance of the group of each channel of ``features``, (B, C) and in float32."""
+    in_group = norm.num_channels // norm.num_groups
+    moments = []
+    for part in features.split(in_group * max(1, norm.num_groups // _PARTS_OF_A_NORM), 1):
+        numbers = part.float().unflatten(1, (-1, in_group)).flatten(2)
+        mean = numbers.mean(2, keepdim=True)
+        variance = (numbers - mean).square_().mean(2)  # much faster than torch.var_mean on a processor
+        moments.append(torch.stack((mean.squeeze(2), variance)))
+    mean, variance = torch.cat(moments, 2).repeat_interleave(in_group, 2)
+    return mean, variance
 
 
 def _convolved(conv: nn.Conv2d, source: _Source, padding: tuple[int, int] = (1, 1)) -> Tensor:
@@ -110,19 +121,33 @@ def _strips(
     conv: nn.Conv2d, source: _Source, padding: tuple[int, int] = (1, 1)
 ) -> Iterator[tuple[slice, Tensor]]:
     """Yield which rows of the answer and those, padded by zeros before and after each row and column."""
-    kernel, stride, (before, after) = conv.kernel_size[0], conv.stride[0], padding
+    kernel, stride, before = conv.kernel_size[0], conv.stride[0], padding[0]
     height = _rows_of_answer(conv, source, padding)
-    at_once = _AT_ONCE_ON_GPU if conv.weight.is_cuda else _AT_ONCE
-    row = source.batch * source.width * max(conv.in_channels, conv.out_channels)
-    count = min(height, -(-height * row // at_once))
-    tall = -(-height // count)  # all of one height but the last: the libraries prepare each size anew
+    tall = _rows_at_once(conv, source, height)
     for start in range(0, height, tall):
         end = min(start + tall, height)
         top, bottom = start * stride - before, (end - 1) * stride - before + kernel
         read = source.rows(max(top, 0), min(bottom, source.height))
-        missing = (before, after, max(-top, 0), max(bottom - source.height, 0))
-        padded = functional.pad(read, missing)
-        yield slice(start, end), functional.conv2d(padded, conv.weight, conv.bias, conv.stride)
+        missing = (max(-top, 0), max(bottom - source.height, 0))
+        yield slice(start, end), _padded_convolution(conv, read, padding, missing)
+
+
+def _rows_at_once(conv: nn.Conv2d, source: _Source, height: int) -> int:
+    """Return how tall the strips are: all of one height but the last, as libraries prepare each size anew."""
+    least = _AT_ONCE_ON_GPU if conv.weight.is_cuda else _AT_ONCE
+    at_once = max(least, _TIMES_THE_WEIGHTS * conv.weight.numel())
+    row = source.batch * source.width * max(conv.in_channels, conv.out_channels)
+    count = min(height, -(-height * row // at_once))
+    return -(-height // count)
+
+
+def _padded_convolution(
+    conv: nn.Conv2d, read: Tensor, beside: tuple[int, int], above: tuple[int, int]
+) -> Tensor:
+    """Return the convolution of ``read`` (B, C, h, W) between zeros; few strips need some above or below."""
+    if beside[0] == beside[1] and not any(above):
+        return functional.conv2d(read, conv.weight, conv.bias, conv.stride, (0, beside[0]))
+    return functional.conv2d(functional.pad(read, (*beside, *above)), conv.weight, conv.bias, conv.stride)
 
 
 def _rows_of_answer(conv: nn.Conv2d, source: _Source, padding: tuple[int, int]) -> int:

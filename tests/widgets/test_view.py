@@ -182,7 +182,6 @@ IDLE_MODES = [
         {"text_encoder_batch_size": 4, "text_encoder_lr": 0},
         {"cache_text_encoder_outputs": True},
     ),
-    ("cache_dir", {"cache_dir": "kept"}, {"cache_latents_to_disk": True}),
     ("keep_tokens", {"shuffle_caption": False, "keep_tokens": 1}, {"caption_tag_dropout_rate": 0.1}),
     ("adaptive_noise_scale", {"adaptive_noise_scale": 0.1}, {"noise_offset": 0.05}),
     ("noise_offset_random_strength", {"noise_offset_random_strength": True}, {"noise_offset": 0.05}),
