@@ -4,7 +4,8 @@ Random weights in the shapes of Stable Diffusion 1.5 (UNet 860, text encoder 123
 are written into a temporary folder; the run happens in a process of its own. Beside each peak stand how much
 of it is code of libraries that Linux read from their files meanwhile, the weights that are resident in that
 phase, and the estimate. Options: ``--precision`` (no, bf16), ``--pixels``, ``--checkpointing``, ``--folder``
-(keep the model there), ``--set NAME=VALUE`` (further settings).
+(keep the model there), ``--set NAME=VALUE`` (further settings), ``--again`` (run a second time, when the
+estimate knows what the first run took).
 """
 
 import argparse
@@ -103,6 +104,7 @@ def config_of(work: Path, options: argparse.Namespace) -> TrainingConfig:
         "pretrained_model_name_or_path": str(options.folder or work / "model"),
         "train_data_dir": str(work / "pictures"),
         "output_dir": str(work / "out"),
+        "cache_dir": str(work / "cache"),  # which knows of no earlier run
     }
     values = {
         "resolution": options.pixels,
@@ -186,6 +188,7 @@ def main() -> None:
     parser.add_argument("--pixels", type=int, default=256)
     parser.add_argument("--checkpointing", action="store_true")
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--again", action="store_true")
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--inside", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -197,7 +200,8 @@ def main() -> None:
         if not model.exists():
             write_model(model)
         write_pictures(work / "pictures", options.pixels)
-        subprocess.run([sys.executable, __file__, *sys.argv[1:], "--inside", folder], check=True)
+        for _ in range(2 if options.again else 1):
+            subprocess.run([sys.executable, __file__, *sys.argv[1:], "--inside", folder], check=True)
 
 
 if __name__ == "__main__":
