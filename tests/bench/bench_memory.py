@@ -201,6 +201,7 @@ def main() -> None:
             write_model(model)
         write_pictures(work / "pictures", options.pixels)
         for _ in range(2 if options.again else 1):
+            shutil.rmtree(work / "out", ignore_errors=True)
             subprocess.run([sys.executable, __file__, *sys.argv[1:], "--inside", folder], check=True)
 
 
