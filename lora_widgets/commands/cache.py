@@ -34,7 +34,7 @@ def run(options: argparse.Namespace, out: TextIO) -> int:
         if options.folders and not folder.is_dir():
             raise CacheError(f"There is no folder {folder}. Give the one of `cache_dir`.")
         found, now = look(folder, out), time.time()
-        print(f"Cache in {folder}: {_total(found) if found else 'empty'}", file=out)
+        print(f"Cache in {folder}: {_size(found) if found else 'empty'}", file=out)
         if options.unused_days is None:
             print("".join(f"  {line}\n" for line in table(found, now=now)), end="", file=out)
         else:
@@ -64,7 +64,7 @@ def table(found: Sequence[CachedFiles], *, now: float) -> list[str]:
     groups = [(_name(files), list(group)) for files, group in _stores(found)]
     width = max((len(name) for name, _ in groups), default=0)
     return [
-        f"{name:<{width}}  {_holds(group):>14}  {size_text(_bytes(group)):>9}  "
+        f"{name:<{width}}  {_holds(group):>14}  {_size(group):>9}  "
         f"{use_text(max(files.used_at for files in group), now=now)}"
         for name, group in groups
     ]
@@ -103,8 +103,8 @@ def _free(unused: Sequence[CachedFiles], unused_since: float, out: TextIO) -> No
 
 def _would_free(unused: Sequence[CachedFiles], _unused_since: float, out: TextIO) -> None:
     for first, group in _stores(unused):
-        print(f"  would delete: {_name(first)}, {size_text(_bytes(group))}", file=out)
-    print(f"Would free {size_text(_bytes(unused))}.", file=out)
+        print(f"  would delete: {_name(first)}, {_size(group)}", file=out)
+    print(f"Would free {_size(unused)}.", file=out)
 
 
 def _stores(found: Sequence[CachedFiles]) -> Iterable[tuple[CachedFiles, list[CachedFiles]]]:
@@ -125,9 +125,5 @@ def _holds(group: Sequence[CachedFiles]) -> str:
     return f"{len(group):,} file{'' if len(group) == 1 else 's'}"
 
 
-def _total(found: Sequence[CachedFiles]) -> str:
-    return size_text(_bytes(found))
-
-
-def _bytes(group: Iterable[CachedFiles]) -> int:
-    return sum(files.bytes for files in group)
+def _size(found: Iterable[CachedFiles]) -> str:
+    return size_text(sum(files.bytes for files in found))

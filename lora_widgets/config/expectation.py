@@ -18,13 +18,13 @@ from math import copysign
 
 from lora_widgets.config.facts import DatasetFacts, Facts, MeasuredPhase, MeasuredRun, RunKind
 from lora_widgets.config.memory_estimate import (
-    TRAINING,
     MemoryEstimate,
     PhaseMemory,
     computes_on_gpu,
     estimate_for,
     grows,
 )
+from lora_widgets.config.phases import TRAINING
 from lora_widgets.config.steps import StepPlan
 from lora_widgets.config.training_config import TrainingConfig
 

@@ -16,12 +16,10 @@ from lora_widgets.config.activations import PARTS_OF_4
 from lora_widgets.config.adapter_size import adapter_numbers
 from lora_widgets.config.facts import BaseModelFacts, DatasetFacts, Facts
 from lora_widgets.config.memory import blocks_of_flux
+from lora_widgets.config.phases import CAPTIONS, PICTURES, SAMPLES, TRAINING
 from lora_widgets.config.steps import StepPlan, batch_sizes_of
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.errors import ConfigError
-
-TRAINING = "Training"
-"""The phase of the steps themselves, whose memory depends on the largest batch."""
 
 FULL, HALF = 4, 2
 """Bytes of a number in full and in half precision."""
@@ -143,13 +141,13 @@ class MemoryQuestion:
         return PhaseMemory(phase.name, (*phase.shares, (PROGRAM, _PROGRAM_BYTES)))
 
     def _captions(self) -> PhaseMemory:
-        return PhaseMemory("Encoding captions", (("text encoder", self._text),))
+        return PhaseMemory(CAPTIONS, (("text encoder", self._text),))
 
     def _pictures(self) -> PhaseMemory:
         pixels = max(width * height for width, height in self._sizes) * self.config.vae_batch_size
         working = self._strips + pixels * self.model.vae_channels[0] * _TENSORS_OF_VAE * self._vae_number
         shares = (("VAE", self._vae), ("pictures", working), ("text encoder", self._text_that_stays))
-        return PhaseMemory("Encoding pictures", (*shares, ("cached latents", self._latents)))
+        return PhaseMemory(PICTURES, (*shares, ("cached latents", self._latents)))
 
     def _training(self) -> PhaseMemory:
         vae = 0.0 if self.config.latents_are_cached else self._vae
@@ -179,7 +177,7 @@ class MemoryQuestion:
             ("VAE and picture", max(decoding, denoising)),
             ("text encoder", self._text_that_stays),
         )
-        return PhaseMemory("Drawing samples", (*shares, ("cached latents", self._latents)))
+        return PhaseMemory(SAMPLES, (*shares, ("cached latents", self._latents)))
 
     def _activations(self) -> float:
         """Return the bytes that are kept for the backward pass of the largest batch."""

@@ -11,6 +11,7 @@ from zlib import crc32
 import torch
 from torch import Tensor
 
+from lora_widgets.config.phases import CAPTIONS, PICTURES
 from lora_widgets.data.cache_folder import cache_folder
 from lora_widgets.data.cache_layout import T5_STORES, TEXT_STORES
 from lora_widgets.data.dataset import Dataset, LatentKey
@@ -27,8 +28,7 @@ from lora_widgets.training.precision import VAE_OVERFLOWS, Precision
 from lora_widgets.training.randomness import generator_for
 from lora_widgets.training.text import CachedText, LiveText
 
-KNOWN_PICTURES, PICTURES = "Looking up cached pictures", "Encoding pictures"
-KNOWN_CAPTIONS, CAPTIONS = "Looking up cached captions", "Encoding captions"
+KNOWN_PICTURES, KNOWN_CAPTIONS = "Looking up cached pictures", "Looking up cached captions"
 
 # Latents on disk serve runs with any seed, so the noise in them cannot depend on it.
 _NOISE_SEED = 0

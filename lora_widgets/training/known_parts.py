@@ -15,11 +15,11 @@ from typing import Protocol
 
 import torch
 
+from lora_widgets.config.phases import LOADING
 from lora_widgets.data.last_use import note_use
 from lora_widgets.events import Event, PhaseProgress
 from lora_widgets.training.precision import Precision
 
-LOADING = "Loading the base model"
 _TEXT, _VAE, _DENOISER = range(3)
 _NUM_PARTS = 3
 _FINGERPRINT = re.compile(r"[0-9a-f]{32}")

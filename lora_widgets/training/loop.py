@@ -10,7 +10,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from lora_widgets.config.memory_estimate import TRAINING
+from lora_widgets.config.phases import SAMPLES, TRAINING
 from lora_widgets.config.rates import rates_at
 from lora_widgets.data.dataset import Batch
 from lora_widgets.data.prefetch import Prefetcher
@@ -22,7 +22,6 @@ from lora_widgets.training.compiled import with_retry
 from lora_widgets.training.control import Control
 from lora_widgets.training.loss import diffusion_loss, draw_noise, emphasis_of
 from lora_widgets.training.measuring import keep_what_was_measured, memory_may_run_out
-from lora_widgets.training.memory_peaks import SAMPLES
 from lora_widgets.training.offloading import checkpoints_waiting
 from lora_widgets.training.optimizers import averaged, rates_in_effect, set_rates
 from lora_widgets.training.out_of_memory import explained, is_out_of_memory, make_room

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from lora_widgets.config.expectation import Took, expected_memory, measured_run
 from lora_widgets.config.facts import MeasuredRun
-from lora_widgets.config.memory_estimate import TRAINING, MemoryEstimate, room_for
+from lora_widgets.config.memory_estimate import MemoryEstimate, room_for
+from lora_widgets.config.phases import TRAINING
 from lora_widgets.data.measured_runs import keep_measured_run
 from lora_widgets.events import Notice
 from lora_widgets.training.out_of_memory import ways_out

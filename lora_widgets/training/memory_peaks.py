@@ -9,8 +9,6 @@ import torch
 from lora_widgets.config.memory_estimate import MemoryEstimate
 from lora_widgets.events import Event, MemoryPeak
 
-CAPTIONS, PICTURES, LOADING = "Encoding captions", "Encoding pictures", "Loading the denoiser"
-SAMPLES = "Drawing samples"
 PROCESS = Path("/proc/self")
 _MUCH_MORE = 1.02
 Result = TypeVar("Result")

@@ -12,6 +12,7 @@ import torch
 from lora_widgets.adapters.adapter import Adapter
 from lora_widgets.adapters.attach import attach
 from lora_widgets.config.files import save_config
+from lora_widgets.config.phases import CAPTIONS, LOADING_DENOISER, PICTURES
 from lora_widgets.data.cache_folder import cache_folder
 from lora_widgets.data.cache_layout import PARTS
 from lora_widgets.data.dataset import Batch, Dataset
@@ -22,8 +23,7 @@ from lora_widgets.training.caching import all_text, cache_latents, cache_text, t
 from lora_widgets.training.compiled import BEGINS, CompiledBlocks, not_compiled
 from lora_widgets.training.control import Control
 from lora_widgets.training.known_parts import KnownParts, PartOnDemand, loading_denoiser
-from lora_widgets.training.memory_peaks import CAPTIONS, PICTURES, PeakMeter
-from lora_widgets.training.memory_peaks import LOADING as LOADING_DENOISER
+from lora_widgets.training.memory_peaks import PeakMeter
 from lora_widgets.training.metadata import RunFacts
 from lora_widgets.training.optimizers import build_optimizer, load_optimizer
 from lora_widgets.training.pace import PaceMeter

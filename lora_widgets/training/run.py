@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from lora_widgets.config.phases import LOADING, SAMPLES, TRAINING
 from lora_widgets.config.training_config import TrainingConfig
 from lora_widgets.errors import LoraWidgetsError
 from lora_widgets.events import Event, Failed, Finished, PhaseProgress, SampleReady, Saved, Started, StepDone
@@ -140,9 +141,9 @@ class Run:
 
 
 _PHASES: dict[type[Event], str] = {
-    StepDone: "Training",
-    SampleReady: "Drawing samples",
+    StepDone: TRAINING,
+    SampleReady: SAMPLES,
     Saved: "Saving",
     Finished: "Saving",
-    Started: "Loading the base model",
+    Started: LOADING,
 }

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from lora_widgets.adapters.adapter import Adapter
 from lora_widgets.catalog.samplers import SAMPLERS
+from lora_widgets.config.phases import SAMPLES
 from lora_widgets.config.prompts import Prompt
 from lora_widgets.data.randomness import seed_for
 from lora_widgets.errors import ConfigError
@@ -27,7 +28,6 @@ from lora_widgets.training.out_of_memory import is_out_of_memory
 from lora_widgets.training.precision import VAE_OVERFLOWS, Precision
 from lora_widgets.training.sample_files import Drawn, write_sample
 
-PHASE = "Drawing samples"
 _FAILURES = (RuntimeError, ValueError, IndexError, MemoryError, OSError)
 """What libraries raise where a picture is too large, a sampler has too few steps, or the disk is full."""
 _SHOWN_LENGTH = 60
@@ -90,7 +90,7 @@ class Studio:
 
     def _draw_all(self, *, step: int, epoch: int, untouched: bool) -> Iterator[Event]:
         for index, prompt in enumerate(self.prompts):
-            yield PhaseProgress(PHASE, index, len(self.prompts))
+            yield PhaseProgress(SAMPLES, index, len(self.prompts))
             began = time.perf_counter()
             seed = prompt.seed if prompt.seed is not None else seed_for(self.seed, "sample", index) % 2**32
             drawn = Drawn(prompt, prompt.sampler or self.sampler, seed, self.stem, step)
@@ -110,7 +110,7 @@ class Studio:
                 continue
             seconds = time.perf_counter() - began
             yield SampleReady(step, epoch, index, prompt.text, seed, str(path), seconds)
-        yield PhaseProgress(PHASE, len(self.prompts), len(self.prompts))
+        yield PhaseProgress(SAMPLES, len(self.prompts), len(self.prompts))
 
     def draw(self, prompt: Prompt, *, seed: int) -> Image.Image:
         """Draw one picture; the same seed gives the same noise at every step of training.

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from lora_widgets.cli import main
+from lora_widgets.config.phases import CAPTIONS, LOADING, PICTURES
 from lora_widgets.data import tensor_store
 from lora_widgets.data.last_use import DAY_S
 from lora_widgets.errors import CacheError
@@ -17,9 +18,8 @@ from lora_widgets.events import Finished, Notice, PhaseProgress, StepDone
 from lora_widgets.families.autoencoder import Autoencoder
 from lora_widgets.families.family import open_family
 from lora_widgets.families.sd15 import SD15
-from lora_widgets.training.caching import CAPTIONS, KNOWN_PICTURES, PICTURES, PictureEncoder
+from lora_widgets.training.caching import KNOWN_PICTURES, PictureEncoder
 from lora_widgets.training.control import Control
-from lora_widgets.training.known_parts import LOADING
 from lora_widgets.training.precision import precision_of
 from lora_widgets.training.quiet import hush_libraries
 from lora_widgets.training.start import iter_training

@@ -11,11 +11,12 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
+from lora_widgets.config.phases import LOADING
 from lora_widgets.events import MemoryPeak, Notice, PhaseProgress, SampleReady, StepDone
 from lora_widgets.families.autoencoder import Autoencoder
 from lora_widgets.families.text_encoder import TextEncoder
 from lora_widgets.training.control import Control
-from lora_widgets.training.known_parts import LOADING, KnownParts
+from lora_widgets.training.known_parts import KnownParts
 from lora_widgets.training.start import iter_training
 
 TWO_PARTS_LOADED = PhaseProgress(LOADING, 2, 3)

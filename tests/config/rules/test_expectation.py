@@ -20,7 +20,8 @@ from lora_widgets.config.expectation import (
 )
 from lora_widgets.config.facts import DatasetFacts, Facts, MeasuredPhase
 from lora_widgets.config.findings import check
-from lora_widgets.config.memory_estimate import TRAINING, PhaseMemory, estimate_for
+from lora_widgets.config.memory_estimate import PhaseMemory, estimate_for
+from lora_widgets.config.phases import TRAINING
 from lora_widgets.config.steps import steps_of
 from lora_widgets.config.training_config import TrainingConfig
 
